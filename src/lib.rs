@@ -1,0 +1,3 @@
+//! cloison, a daemonless OCI container runtime.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+pub mod sys;
