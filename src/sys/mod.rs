@@ -1,1 +1,41 @@
 //! Floor 0: the kernel, and nothing but.
+//!
+//! The only modules that name `libc` or `nix`, and the only ones with `unsafe` code. Wrappers
+//! take borrowed descriptors and NUL-terminated strings, return owned descriptors or an
+//! [`Errno`], retry nothing but `EINTR`, and decide nothing. All of them can be called in a
+//! process that was cloned from another one and may not allocate.
+
+#![allow(unsafe_code)] // every block says why it is sound
+
+pub mod cred;
+pub mod fd;
+pub mod keyring;
+pub mod mount;
+pub mod net;
+pub mod noalloc;
+pub mod process;
+pub mod resolve;
+pub mod seccomp;
+pub mod signal;
+pub mod socket;
+pub mod tty;
+
+pub use nix::errno::Errno;
+
+/// The result of a system call.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// Turns the return value of a raw system call (`-1` and `errno`) into a [`Result`].
+fn check(ret: libc::c_long) -> Result<libc::c_long> {
+    if ret == -1 { Err(Errno::last()) } else { Ok(ret) }
+}
+
+/// Calls `f` again for as long as a signal interrupts it.
+fn retry<T>(mut f: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match f() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A guard for processes that may not allocate.
+//!
+//! Between clone3(2) and execve(2) the child works on a copy of the launcher's memory: an
+//! allocation would touch pages for nothing and, in an embedder with threads, could find the
+//! allocator's lock taken for ever. In debug builds the guard ends the process at the first
+//! allocation and names the step; release builds carry nothing of it.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// 0 while allocation is allowed, else the number of the current step plus one.
+static STEP: AtomicU8 = AtomicU8::new(0);
+
+/// Forbids allocation in this process from now on; `step` is named when it happens.
+pub fn forbid(step: u8) {
+    if cfg!(debug_assertions) {
+        STEP.store(step.saturating_add(1), Ordering::Relaxed);
+    }
+}
+
+#[cfg(debug_assertions)]
+mod guard {
+    use super::{Ordering, STEP};
+    use std::alloc::{GlobalAlloc, Layout, System};
+
+    struct Guard;
+
+    fn check() {
+        let step = STEP.load(Ordering::Relaxed);
+        if step != 0 {
+            let number = super::super::fd::Decimal::new(u64::from(step - 1));
+            let stderr = super::super::fd::borrow(2);
+            let _ = super::super::fd::write_all(stderr, b"cloison: allocation in step ");
+            let _ = super::super::fd::write_all(stderr, number.as_bytes());
+            let _ = super::super::fd::write_all(stderr, b"\n");
+            super::super::process::exit_now(134);
+        }
+    }
+
+    // SAFETY: every call goes to the system allocator unchanged.
+    unsafe impl GlobalAlloc for Guard {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            check();
+            // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+            // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`.
+            unsafe { System.dealloc(ptr, layout) }
+        }
+    }
+
+    #[global_allocator]
+    static GUARD: Guard = Guard;
+}
