@@ -1,3 +1,6 @@
 //! cloison, a daemonless OCI container runtime.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+pub mod id;
+pub mod plan;
 pub mod sys;
+pub mod wire;

@@ -1,0 +1,165 @@
+//! `/linux/uidMappings` and `gidMappings`: the ids of a user namespace.
+
+use oci_spec::runtime::LinuxIdMapping;
+use std::fmt::Write;
+
+/// One range of ids (user_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// First id inside.
+    pub inside: u32,
+    /// First id outside.
+    pub outside: u32,
+    /// Number of ids.
+    pub count: u32,
+}
+
+/// The ranges of user and group ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMaps {
+    /// User ids.
+    pub uids: Vec<Range>,
+    /// Group ids.
+    pub gids: Vec<Range>,
+}
+
+/// Most ranges that the kernel takes (user_namespaces(7)).
+pub const MAX_RANGES: usize = 340;
+
+/// Why ranges of ids cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A range of no ids.
+    #[error("{pointer}/{index}: a mapping of size 0")]
+    Empty {
+        /// JSON pointer of the list.
+        pointer: String,
+        /// Index in the list.
+        index: usize,
+    },
+    /// Beyond 2^32 - 1 ids.
+    #[error("{pointer}/{index}: {first} + {count} is beyond the last id")]
+    Overflow {
+        /// JSON pointer of the list.
+        pointer: String,
+        /// Index in the list.
+        index: usize,
+        /// First id.
+        first: u32,
+        /// Number of ids.
+        count: u32,
+    },
+    /// More than the kernel takes.
+    #[error("{pointer}: {count} mappings are more than the {MAX_RANGES} that the kernel takes")]
+    TooMany {
+        /// JSON pointer of the list.
+        pointer: String,
+        /// Number of ranges.
+        count: usize,
+    },
+    /// Only one of the two lists is there.
+    #[error("{pointer}: missing, but the other of uidMappings and gidMappings is given")]
+    OneSided {
+        /// JSON pointer of the missing list.
+        pointer: String,
+    },
+}
+
+/// Checks both lists; `parent` is the JSON pointer that holds them (`/linux`, `/mounts/3`).
+///
+/// # Errors
+/// Empty, overflowing or too many ranges, and a list without its counterpart.
+pub fn resolve(
+    parent: &str,
+    uids: Option<&[LinuxIdMapping]>,
+    gids: Option<&[LinuxIdMapping]>,
+) -> Result<Option<IdMaps>, Error> {
+    let list = |name: &str, asked: Option<&[LinuxIdMapping]>| {
+        ranges(&format!("{parent}/{name}"), asked.unwrap_or_default())
+    };
+    let maps = IdMaps { uids: list("uidMappings", uids)?, gids: list("gidMappings", gids)? };
+    match (maps.uids.is_empty(), maps.gids.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(maps)),
+        (true, _) => Err(Error::OneSided { pointer: format!("{parent}/uidMappings") }),
+        (_, true) => Err(Error::OneSided { pointer: format!("{parent}/gidMappings") }),
+    }
+}
+
+fn ranges(pointer: &str, asked: &[LinuxIdMapping]) -> Result<Vec<Range>, Error> {
+    let pointer = || pointer.to_owned();
+    if asked.len() > MAX_RANGES {
+        return Err(Error::TooMany { pointer: pointer(), count: asked.len() });
+    }
+    let check = |(index, mapping): (usize, &LinuxIdMapping)| {
+        let range = Range {
+            inside: mapping.container_id(),
+            outside: mapping.host_id(),
+            count: mapping.size(),
+        };
+        if range.count == 0 {
+            return Err(Error::Empty { pointer: pointer(), index });
+        }
+        for first in [range.inside, range.outside] {
+            // The last id, 2^32 - 1, means "none" and cannot be mapped.
+            if u64::from(first) + u64::from(range.count) > u64::from(u32::MAX) {
+                let count = range.count;
+                return Err(Error::Overflow { pointer: pointer(), index, first, count });
+            }
+        }
+        Ok(range)
+    };
+    asked.iter().enumerate().map(check).collect()
+}
+
+/// The text that goes into /proc/PID/uid_map or gid_map.
+pub fn map_file(ranges: &[Range]) -> String {
+    ranges.iter().fold(String::new(), |mut text, range| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{} {} {}", range.inside, range.outside, range.count);
+        text
+    })
+}
+
+/// The outside id of an inside one.
+pub fn outside(ranges: &[Range], inside: u32) -> Option<u32> {
+    let range = ranges.iter().find(|r| inside >= r.inside && inside - r.inside < r.count)?;
+    Some(range.outside + (inside - range.inside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(uids: &str, gids: &str) -> Result<Option<IdMaps>, Error> {
+        let list = |json| serde_json::from_str::<Vec<LinuxIdMapping>>(json).unwrap();
+        resolve("/linux", Some(&list(uids)), Some(&list(gids)))
+    }
+
+    const ONE: &str = r#"[{"containerID":0,"hostID":1000,"size":1}]"#;
+
+    #[test]
+    fn maps_become_the_kernels_text() {
+        let maps = parse(ONE, r#"[{"containerID":5,"hostID":7,"size":3}]"#).unwrap().unwrap();
+        assert_eq!(map_file(&maps.uids), "0 1000 1\n");
+        assert_eq!(outside(&maps.gids, 7), Some(9));
+        assert_eq!(outside(&maps.gids, 8), None);
+    }
+
+    #[test]
+    fn half_a_map_is_refused() {
+        assert_eq!(
+            parse(ONE, "[]").unwrap_err().to_string(),
+            "/linux/gidMappings: missing, but the other of uidMappings and gidMappings is given"
+        );
+        assert_eq!(parse("[]", "[]").unwrap(), None);
+    }
+
+    #[test]
+    fn ranges_outside_the_id_space_are_refused() {
+        let far = r#"[{"containerID":0,"hostID":4294967295,"size":1}]"#;
+        assert!(matches!(parse(far, ONE), Err(Error::Overflow { index: 0, .. })));
+        let none = r#"[{"containerID":0,"hostID":0,"size":0}]"#;
+        assert!(matches!(parse(ONE, none), Err(Error::Empty { index: 0, .. })));
+    }
+}

@@ -1,0 +1,481 @@
+//! `/mounts`: each entry as the content to attach, where, and with which attributes.
+
+use super::paths::{self, ContainerPath};
+use crate::sys::mount::{AttrChange, Reach, attr, propagation};
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+mod cgroup;
+mod options;
+
+pub use cgroup::{CgroupView, Hierarchy};
+pub use options::OPTIONS;
+use options::{Effect, effect};
+
+/// One mount to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Index in `/mounts`; several mounts can come from one entry.
+    pub index: u32,
+    /// Where it goes.
+    pub destination: ContainerPath,
+    /// How links on the way there are treated.
+    pub links: Links,
+    /// What is mounted.
+    pub content: Content,
+    /// Attributes of the mount itself.
+    pub attributes: AttrChange,
+    /// Attributes of the mount and all below it.
+    pub tree_attributes: AttrChange,
+    /// Propagation changes, in order.
+    pub propagation: Vec<(u64, Reach)>,
+}
+
+/// How symbolic links in a destination are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Followed inside the root.
+    Follow,
+    /// Refused, so that no image can choose where procfs and sysfs appear (CVE-2019-19921).
+    Refuse,
+}
+
+/// What is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A file or directory of the host.
+    Bind {
+        /// Absolute path on the host.
+        source: CString,
+        /// Whether the mounts below it come along.
+        reach: Reach,
+    },
+    /// The container's own cgroup directory, for containers without a cgroup namespace.
+    OwnCgroup,
+    /// A file system made for the container.
+    FileSystem(FileSystem),
+    /// Nothing new: the attributes go to what is mounted there already.
+    Existing,
+    /// A symbolic link, made where nothing is mounted (names of joined v1 hierarchies).
+    Link {
+        /// Text of the link.
+        target: CString,
+    },
+}
+
+/// A file system made for the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Type, such as `tmpfs`.
+    pub fstype: CString,
+    /// What the kernel's `source` parameter gets.
+    pub source: CString,
+    /// Parameters in the order given.
+    pub parameters: Vec<Parameter>,
+    /// Whether what the mount covers is copied into it.
+    pub copy_up: CopyUp,
+}
+
+impl FileSystem {
+    /// Whether the type is `name`.
+    pub fn is(&self, name: &CStr) -> bool {
+        self.fstype.as_c_str() == name
+    }
+}
+
+/// A parameter of fsconfig(2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub key: CString,
+    /// Its value, when it has one.
+    pub value: Option<CString>,
+}
+
+/// Whether the directory below a tmpfs is copied into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyUp {
+    /// It starts empty.
+    No,
+    /// It starts with a copy.
+    Yes,
+}
+
+/// What the mounts of a container depend on besides their own entries.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// Absolute path of the bundle, from which relative bind sources are taken.
+    pub bundle: &'a Path,
+    /// How the host's cgroups can be shown.
+    pub cgroups: &'a CgroupView,
+    /// SELinux label for file systems made for the container; `None` where SELinux is off.
+    pub label: Option<&'a CStr>,
+}
+
+/// Why an entry of `/mounts` cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The destination is no path.
+    #[error(transparent)]
+    Destination(#[from] paths::Error),
+    /// A mount over the root would hide everything that follows.
+    #[error("/mounts/{index}/destination: \"/\" is given by /root")]
+    OverRoot {
+        /// Index of the entry.
+        index: usize,
+    },
+    /// Only a few files of /proc may be covered (CVE-2019-16884).
+    #[error("/mounts/{index}/destination: {destination} is inside /proc and cannot be covered")]
+    InsideProc {
+        /// Index of the entry.
+        index: usize,
+        /// The destination.
+        destination: ContainerPath,
+    },
+    /// A bind mount of nothing.
+    #[error("/mounts/{index}/source: missing, a bind mount needs one")]
+    NoSource {
+        /// Index of the entry.
+        index: usize,
+    },
+    /// A file system of no type.
+    #[error("/mounts/{index}/type: missing, only bind mounts need none")]
+    NoType {
+        /// Index of the entry.
+        index: usize,
+    },
+    /// No kernel interface can take such a string.
+    #[error("/mounts/{index}/{field}: {value:?} contains a NUL byte")]
+    Nul {
+        /// Index of the entry.
+        index: usize,
+        /// Member of the entry.
+        field: String,
+        /// The value as given.
+        value: String,
+    },
+    /// An option that belongs to another type of mount.
+    #[error("/mounts/{index}/options/{option}: {name:?} is for {only} only")]
+    Misplaced {
+        /// Index of the entry.
+        index: usize,
+        /// Index of the option.
+        option: usize,
+        /// The option.
+        name: String,
+        /// What it is for.
+        only: &'static str,
+    },
+    /// The host has no cgroup hierarchy to show.
+    #[error("/mounts/{index}: no cgroup file system is mounted at /sys/fs/cgroup on this host")]
+    NoCgroups {
+        /// Index of the entry.
+        index: usize,
+    },
+}
+
+/// Something that was asked for and means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// The specification asks for an absolute path.
+    #[error("/mounts/{index}/destination: {given:?} is relative, taken from /")]
+    Relative {
+        /// Index of the entry.
+        index: usize,
+        /// The path as given.
+        given: String,
+    },
+    /// The kernel takes no file system parameters for a bind mount.
+    #[error("/mounts/{index}/options/{option}: {name:?} has no effect on a bind mount")]
+    BindParameter {
+        /// Index of the entry.
+        index: usize,
+        /// Index of the option.
+        option: usize,
+        /// The option.
+        name: String,
+    },
+}
+
+/// Files of /proc that a mount may cover: those that per-container views of the machine replace.
+const COVERABLE: [&str; 11] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/uptime",
+];
+
+/// Kernel file systems whose superblock outlives or is shared beyond the mount: only the mount
+/// is made read-only, never the superblock.
+const KERNEL_TYPES: [&CStr; 6] = [c"proc", c"sysfs", c"mqueue", c"devpts", c"cgroup", c"cgroup2"];
+
+/// Resolves every entry of `/mounts`.
+///
+/// # Errors
+/// The first entry that cannot be carried out.
+pub fn resolve(
+    asked: &[oci_spec::runtime::Mount],
+    around: Surroundings<'_>,
+) -> Result<(Vec<Mount>, Vec<Warning>), Error> {
+    let mut mounts = Vec::with_capacity(asked.len());
+    let mut warnings = Vec::new();
+    for (index, entry) in asked.iter().enumerate() {
+        let entry = Entry { index, entry, around };
+        entry.resolve(&mut mounts, &mut warnings)?;
+    }
+    Ok((mounts, warnings))
+}
+
+/// What the options of one entry say.
+#[derive(Default)]
+struct Options {
+    bind: Option<Reach>,
+    remount: bool,
+    copy_up: bool,
+    readonly: bool,
+    attributes: AttrChange,
+    tree_attributes: AttrChange,
+    propagation: Vec<(u64, Reach)>,
+    /// Superblock flags by name.
+    superblock: Vec<&'static CStr>,
+    /// Everything unknown here, for the file system: index and text.
+    parameters: Vec<(usize, String)>,
+}
+
+struct Entry<'a> {
+    index: usize,
+    entry: &'a oci_spec::runtime::Mount,
+    around: Surroundings<'a>,
+}
+
+impl Entry<'_> {
+    fn resolve(&self, mounts: &mut Vec<Mount>, warnings: &mut Vec<Warning>) -> Result<(), Error> {
+        let destination = self.destination(warnings)?;
+        let options = self.options();
+        let fstype = self.entry.typ().as_deref().unwrap_or_default();
+        let bind = options.bind.or((fstype == "bind").then_some(Reach::Single));
+        if bind.is_none() && !options.remount && matches!(fstype, "cgroup" | "cgroup2") {
+            return cgroup::expand(self, destination, &options, mounts);
+        }
+        let mut links = Links::Follow;
+        let content = if options.remount && bind.is_none() {
+            Content::Existing
+        } else if let Some(reach) = bind {
+            self.ignore_parameters(&options, warnings);
+            Content::Bind { source: self.bind_source()?, reach }
+        } else {
+            if matches!(fstype, "proc" | "sysfs") {
+                links = Links::Refuse;
+            }
+            Content::FileSystem(self.file_system(fstype, &options)?)
+        };
+        self.check_proc(&destination, &content)?;
+        mounts.push(self.mount(destination, links, content, &options));
+        Ok(())
+    }
+
+    fn mount(
+        &self,
+        destination: ContainerPath,
+        links: Links,
+        content: Content,
+        options: &Options,
+    ) -> Mount {
+        Mount {
+            index: self.index as u32,
+            destination,
+            links,
+            content,
+            attributes: options.attributes,
+            tree_attributes: options.tree_attributes,
+            propagation: options.propagation.clone(),
+        }
+    }
+
+    fn destination(&self, warnings: &mut Vec<Warning>) -> Result<ContainerPath, Error> {
+        let index = self.index;
+        let given = self.entry.destination();
+        let path = ContainerPath::new(format_args!("/mounts/{index}/destination"), given)?;
+        if given.is_relative() {
+            // config.md: relative destinations are allowed for old configurations.
+            warnings.push(Warning::Relative { index, given: given.display().to_string() });
+        }
+        if path.as_bytes() == b"/" {
+            return Err(Error::OverRoot { index });
+        }
+        Ok(path)
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options::default();
+        for (index, name) in self.entry.options().iter().flatten().enumerate() {
+            match effect(name) {
+                Some(effect) => options.apply(effect),
+                None => options.parameters.push((index, name.clone())),
+            }
+        }
+        options
+    }
+
+    fn ignore_parameters(&self, options: &Options, warnings: &mut Vec<Warning>) {
+        let ignored = options.parameters.iter().map(|(option, name)| Warning::BindParameter {
+            index: self.index,
+            option: *option,
+            name: name.clone(),
+        });
+        warnings.extend(ignored);
+    }
+
+    fn bind_source(&self) -> Result<CString, Error> {
+        let index = self.index;
+        let source = self.entry.source().as_deref().filter(|s| !s.as_os_str().is_empty());
+        let source = source.ok_or(Error::NoSource { index })?;
+        // config.md: a relative source is taken from the bundle.
+        let path = self.around.bundle.join(source);
+        self.c_string("source", path.as_os_str().as_bytes())
+    }
+
+    fn file_system(&self, fstype: &str, options: &Options) -> Result<FileSystem, Error> {
+        if fstype.is_empty() {
+            return Err(Error::NoType { index: self.index });
+        }
+        let source = self.entry.source().as_deref().unwrap_or(Path::new(fstype));
+        let mut fs = FileSystem {
+            fstype: self.c_string("type", fstype.as_bytes())?,
+            source: self.c_string("source", source.as_os_str().as_bytes())?,
+            parameters: self.parameters(options)?,
+            copy_up: if options.copy_up { CopyUp::Yes } else { CopyUp::No },
+        };
+        if options.copy_up && fstype != "tmpfs" {
+            return Err(self.misplaced("tmpcopyup", "tmpfs"));
+        }
+        let kernel_type = KERNEL_TYPES.iter().any(|name| fs.is(name));
+        if options.readonly && !kernel_type && !options.copy_up {
+            fs.parameters.push(Parameter { key: c"ro".to_owned(), value: None });
+        }
+        if let (Some(label), false) = (self.around.label, kernel_type) {
+            let value = Some(label.to_owned());
+            fs.parameters.push(Parameter { key: c"context".to_owned(), value });
+        }
+        Ok(fs)
+    }
+
+    fn misplaced(&self, name: &str, only: &'static str) -> Error {
+        let options = self.entry.options().iter().flatten();
+        let option = options.into_iter().position(|o| o == name).unwrap_or(0);
+        Error::Misplaced { index: self.index, option, name: name.to_owned(), only }
+    }
+
+    fn parameters(&self, options: &Options) -> Result<Vec<Parameter>, Error> {
+        let flags =
+            options.superblock.iter().map(|key| Ok(Parameter { key: (*key).into(), value: None }));
+        let given = options.parameters.iter().map(|(option, text)| {
+            let field = format!("options/{option}");
+            let (key, value) = match text.split_once('=') {
+                Some((key, value)) => (key, Some(self.c_string(&field, value.as_bytes())?)),
+                None => (text.as_str(), None),
+            };
+            Ok(Parameter { key: self.c_string(&field, key.as_bytes())?, value })
+        });
+        flags.chain(given).collect()
+    }
+
+    fn c_string(&self, field: &str, value: &[u8]) -> Result<CString, Error> {
+        CString::new(value).map_err(|_| Error::Nul {
+            index: self.index,
+            field: field.to_owned(),
+            value: String::from_utf8_lossy(value).into_owned(),
+        })
+    }
+
+    /// /proc itself may only be procfs (a bind is checked once its source is open), and below
+    /// it only a few files may be covered. Links that lead there are seen by init.
+    fn check_proc(&self, destination: &ContainerPath, content: &Content) -> Result<(), Error> {
+        let allowed = match content {
+            Content::FileSystem(fs) if destination.as_bytes() == b"/proc" => fs.is(c"proc"),
+            Content::Existing => true,
+            _ if destination.as_bytes() == b"/proc" => true,
+            _ => !destination.is_below("/proc") || may_cover(destination),
+        };
+        let destination = || destination.clone();
+        if allowed {
+            Ok(())
+        } else {
+            Err(Error::InsideProc { index: self.index, destination: destination() })
+        }
+    }
+}
+
+/// Whether a path below /proc may be covered by a mount.
+pub fn may_cover(destination: &ContainerPath) -> bool {
+    COVERABLE.iter().any(|path| destination.as_bytes() == path.as_bytes())
+}
+
+impl Options {
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Nothing => {}
+            Effect::Set(bit, Reach::Single) => set(&mut self.attributes, bit),
+            Effect::Set(bit, Reach::Tree) => set(&mut self.tree_attributes, bit),
+            Effect::Clear(bit, Reach::Single) => clear(&mut self.attributes, bit),
+            Effect::Clear(bit, Reach::Tree) => clear(&mut self.tree_attributes, bit),
+            Effect::Atime(mode, Reach::Single) => atime(&mut self.attributes, mode),
+            Effect::Atime(mode, Reach::Tree) => atime(&mut self.tree_attributes, mode),
+            Effect::Superblock(key, opposite) => {
+                self.superblock.retain(|&k| k != key && k != opposite);
+                self.superblock.push(key);
+            }
+            Effect::Propagation(kind, reach) => self.propagation.push((kind, reach)),
+            Effect::Bind(reach) => self.bind = Some(reach),
+            Effect::Remount => self.remount = true,
+            Effect::CopyUp => self.copy_up = true,
+        }
+        self.readonly = self.attributes.set & attr::RDONLY != 0;
+    }
+}
+
+fn set(change: &mut AttrChange, bit: u64) {
+    change.set |= bit;
+    change.clear &= !bit;
+}
+
+fn clear(change: &mut AttrChange, bit: u64) {
+    change.set &= !bit;
+    change.clear |= bit;
+}
+
+/// The access time modes are a field, not bits: it is cleared as a whole before it is set
+/// (mount_setattr(2)).
+fn atime(change: &mut AttrChange, mode: u64) {
+    change.set = (change.set & !attr::ATIME_MASK) | mode;
+    change.clear |= attr::ATIME_MASK;
+}
+
+/// The root's propagation, by the name that `/linux/rootfsPropagation` uses.
+///
+/// `None` for a name that is none.
+pub fn root_propagation(name: &str) -> Option<(u64, Reach)> {
+    let (name, reach) = match name.strip_prefix('r') {
+        Some(rest) => (rest, Reach::Tree),
+        None => (name, Reach::Single),
+    };
+    let kind = match name {
+        "shared" => propagation::SHARED,
+        "slave" => propagation::SLAVE,
+        "private" => propagation::PRIVATE,
+        "unbindable" => propagation::UNBINDABLE,
+        _ => return None,
+    };
+    Some((kind, reach))
+}
+
+#[cfg(test)]
+mod tests;

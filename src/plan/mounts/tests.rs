@@ -1,0 +1,145 @@
+use super::*;
+
+fn parse_with(json: &str, cgroups: CgroupView) -> Result<(Vec<Mount>, Vec<Warning>), Error> {
+    let asked: Vec<oci_spec::runtime::Mount> = serde_json::from_str(json).unwrap();
+    let around =
+        Surroundings { bundle: Path::new("/bundle"), cgroups: &cgroups, label: Some(c"s0:c1") };
+    resolve(&asked, around)
+}
+
+fn one(json: &str) -> Mount {
+    parse_with(&format!("[{json}]"), CgroupView::None).unwrap().0.remove(0)
+}
+
+fn error(json: &str) -> String {
+    parse_with(&format!("[{json}]"), CgroupView::None).unwrap_err().to_string()
+}
+
+fn fs(mount: &Mount) -> &FileSystem {
+    let Content::FileSystem(fs) = &mount.content else { panic!("{mount:?}") };
+    fs
+}
+
+#[test]
+fn a_bind_takes_its_source_from_the_bundle() {
+    let mount = one(r#"{"destination":"/data","source":"data","options":["rbind","ro","rslave"]}"#);
+    let source = c"/bundle/data".to_owned();
+    assert_eq!(mount.content, Content::Bind { source, reach: Reach::Tree });
+    assert_eq!(mount.attributes, AttrChange { set: attr::RDONLY, clear: 0 });
+    assert_eq!(mount.propagation, [(propagation::SLAVE, Reach::Tree)]);
+}
+
+#[test]
+fn a_tmpfs_keeps_its_parameters_in_order() {
+    let mount =
+        one(r#"{"destination":"/t","type":"tmpfs","options":["size=1m","noswap","nodev"]}"#);
+    let keys: Vec<_> = fs(&mount).parameters.iter().map(|p| p.key.to_str().unwrap()).collect();
+    assert_eq!(keys, ["size", "noswap", "context"]);
+    assert_eq!(mount.attributes.set, attr::NODEV);
+}
+
+#[test]
+fn the_last_option_wins() {
+    let mount = one(
+        r#"{"destination":"/t","type":"tmpfs","options":["ro","rw","noatime","strictatime","sync","async"]}"#,
+    );
+    let set = attr::STRICTATIME;
+    let clear = attr::ATIME_MASK | attr::RDONLY;
+    assert_eq!(mount.attributes, AttrChange { set, clear });
+    assert_eq!(fs(&mount).parameters[0].key.as_c_str(), c"async");
+    assert!(!fs(&mount).parameters.iter().any(|p| p.key.as_c_str() == c"ro"));
+}
+
+#[test]
+fn kernel_file_systems_are_read_only_by_mount_alone() {
+    let sysfs = one(r#"{"destination":"/sys","type":"sysfs","options":["ro"]}"#);
+    assert!(fs(&sysfs).parameters.is_empty() && sysfs.links == Links::Refuse);
+    let tmpfs = one(r#"{"destination":"/t","type":"tmpfs","options":["ro"]}"#);
+    assert!(fs(&tmpfs).parameters.iter().any(|p| p.key.as_c_str() == c"ro"));
+}
+
+#[test]
+fn recursive_attributes_reach_the_tree() {
+    let mount = one(r#"{"destination":"/d","source":"/d","options":["rbind","rro","rnoexec"]}"#);
+    assert_eq!(mount.tree_attributes.set, attr::RDONLY | attr::NOEXEC);
+    assert!(mount.attributes.is_empty());
+}
+
+#[test]
+fn only_known_files_of_proc_are_covered() {
+    let bind = |to: &str| {
+        format!(r#"{{"destination":"{to}","type":"bind","source":"/x","options":["bind"]}}"#)
+    };
+    one(&bind("/proc/uptime"));
+    one(&bind("/proc"));
+    let expected = "/mounts/0/destination: /proc/sys is inside /proc and cannot be covered";
+    assert_eq!(error(&bind("/proc/sys")), expected);
+    assert_eq!(error(&bind("/x/../proc/sys")), expected);
+    assert!(error(r#"{"destination":"/proc","type":"tmpfs"}"#).contains("inside /proc"));
+}
+
+#[test]
+fn incomplete_entries_are_refused_by_name() {
+    assert_eq!(
+        error(r#"{"destination":"/d","options":["bind"]}"#),
+        "/mounts/0/source: missing, a bind mount needs one"
+    );
+    assert_eq!(
+        error(r#"{"destination":"/d"}"#),
+        "/mounts/0/type: missing, only bind mounts need none"
+    );
+    assert_eq!(
+        error(r#"{"destination":"/","type":"tmpfs"}"#),
+        "/mounts/0/destination: \"/\" is given by /root"
+    );
+    assert_eq!(
+        error(r#"{"destination":"/d","type":"proc","options":["ro","tmpcopyup"]}"#),
+        "/mounts/0/options/1: \"tmpcopyup\" is for tmpfs only"
+    );
+    assert!(error(r#"{"destination":"/d","type":"tmpfs","options":["a\u0000b"]}"#).contains("NUL"));
+}
+
+#[test]
+fn useless_options_of_a_bind_are_told() {
+    let json = r#"[{"destination":"d","source":"/d","options":["bind","size=3"]}]"#;
+    let (_, warnings) = parse_with(json, CgroupView::None).unwrap();
+    let texts: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "/mounts/0/destination: \"d\" is relative, taken from /",
+            "/mounts/0/options/1: \"size=3\" has no effect on a bind mount",
+        ]
+    );
+}
+
+const CGROUP: &str = r#"[{"destination":"/cg","type":"cgroup","options":["ro","nosuid"]}]"#;
+
+#[test]
+fn a_unified_hierarchy_is_one_mount() {
+    let (mounts, _) = parse_with(CGROUP, CgroupView::Unified).unwrap();
+    assert!(mounts.len() == 1 && fs(&mounts[0]).is(c"cgroup2"));
+    assert_eq!(mounts[0].attributes.set, attr::RDONLY | attr::NOSUID);
+    let (mounts, _) = parse_with(CGROUP, CgroupView::UnifiedBind).unwrap();
+    assert_eq!(mounts[0].content, Content::OwnCgroup);
+}
+
+#[test]
+fn legacy_hierarchies_lie_in_a_sealed_tmpfs() {
+    let cpu = Hierarchy {
+        name: "cpu,cpuacct".into(),
+        aliases: vec!["cpu".into()],
+        source: cgroup::Source::Bind(c"/sys/fs/cgroup/cpu,cpuacct/x".to_owned()),
+    };
+    let (mounts, _) = parse_with(CGROUP, CgroupView::Legacy(vec![cpu])).unwrap();
+    let paths: Vec<_> = mounts.iter().map(|m| m.destination.to_string()).collect();
+    assert_eq!(paths, ["/cg", "/cg/cpu,cpuacct", "/cg/cpu", "/cg"]);
+    assert_eq!(mounts[0].attributes.set & attr::RDONLY, 0);
+    assert_eq!(mounts[3].content, Content::Existing);
+    assert_eq!(mounts[3].attributes.set, attr::RDONLY);
+}
+
+#[test]
+fn a_host_without_cgroups_is_told() {
+    assert!(parse_with(CGROUP, CgroupView::None).unwrap_err().to_string().contains("no cgroup"));
+}
