@@ -89,10 +89,8 @@ pub struct Grantable {
 
 impl Grantable {
     /// Everything that this program has a name for.
-    pub const ALL: Self = Self {
-        bounding: (1 << NAMES.len()) - 1,
-        permitted: (1 << NAMES.len()) - 1,
-    };
+    pub const ALL: Self =
+        Self { bounding: (1 << NAMES.len()) - 1, permitted: (1 << NAMES.len()) - 1 };
 }
 
 /// One of the five sets, by its key in config.json.
@@ -186,42 +184,12 @@ impl Caps {
             warnings.extend(names(*mask & !limit).map(|name| Warning { name, set, cause }));
             *mask &= limit;
         };
-        within(
-            &mut self.bounding,
-            grantable.bounding,
-            Set::Bounding,
-            NotGrantable,
-        );
-        within(
-            &mut self.permitted,
-            grantable.permitted,
-            Set::Permitted,
-            NotGrantable,
-        );
-        within(
-            &mut self.inheritable,
-            self.bounding,
-            Set::Inheritable,
-            NotIn(Set::Bounding),
-        );
-        within(
-            &mut self.effective,
-            self.permitted,
-            Set::Effective,
-            NotIn(Set::Permitted),
-        );
-        within(
-            &mut self.ambient,
-            self.permitted,
-            Set::Ambient,
-            NotIn(Set::Permitted),
-        );
-        within(
-            &mut self.ambient,
-            self.inheritable,
-            Set::Ambient,
-            NotIn(Set::Inheritable),
-        );
+        within(&mut self.bounding, grantable.bounding, Set::Bounding, NotGrantable);
+        within(&mut self.permitted, grantable.permitted, Set::Permitted, NotGrantable);
+        within(&mut self.inheritable, self.bounding, Set::Inheritable, NotIn(Set::Bounding));
+        within(&mut self.effective, self.permitted, Set::Effective, NotIn(Set::Permitted));
+        within(&mut self.ambient, self.permitted, Set::Ambient, NotIn(Set::Permitted));
+        within(&mut self.ambient, self.inheritable, Set::Ambient, NotIn(Set::Inheritable));
         (self, warnings)
     }
 }
@@ -237,9 +205,7 @@ pub fn names(mask: u64) -> impl Iterator<Item = &'static str> {
 }
 
 fn mask(set: Option<&Capabilities>) -> u64 {
-    set.into_iter()
-        .flatten()
-        .fold(0, |mask, capability| mask | number(*capability).bitmask())
+    set.into_iter().flatten().fold(0, |mask, capability| mask | number(*capability).bitmask())
 }
 
 fn number(capability: Capability) -> Number {
@@ -343,10 +309,7 @@ mod tests {
     fn nothing_asked_is_nothing_given() {
         assert_eq!(resolve(None, Grantable::ALL), (Caps::default(), Vec::new()));
         let empty = parse(json!({}));
-        assert_eq!(
-            resolve(Some(&empty), Grantable::ALL),
-            (Caps::default(), Vec::new())
-        );
+        assert_eq!(resolve(Some(&empty), Grantable::ALL), (Caps::default(), Vec::new()));
     }
 
     #[test]
@@ -396,10 +359,7 @@ mod tests {
     fn permitted_may_exceed_bounding() {
         let asked = parse(json!({ "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"] }));
         let (caps, warnings) = resolve(Some(&asked), Grantable::ALL);
-        assert_eq!(
-            (caps.permitted, caps.effective, caps.bounding),
-            (KILL, KILL, 0)
-        );
+        assert_eq!((caps.permitted, caps.effective, caps.bounding), (KILL, KILL, 0));
         assert!(warnings.is_empty());
     }
 
@@ -410,10 +370,7 @@ mod tests {
             "permitted": ["CAP_KILL", "CAP_SYS_RESOURCE"],
             "effective": ["CAP_SYS_RESOURCE"],
         }));
-        let grantable = Grantable {
-            bounding: !RESOURCE,
-            permitted: !RESOURCE,
-        };
+        let grantable = Grantable { bounding: !RESOURCE, permitted: !RESOURCE };
         let (caps, warnings) = resolve(Some(&asked), grantable);
         assert_eq!(caps.bounding | caps.permitted | caps.effective, KILL);
         assert_eq!(

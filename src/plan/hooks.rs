@@ -175,22 +175,15 @@ impl Hooks {
 
 fn list(point: Point, hooks: &Option<Vec<oci::Hook>>) -> Result<Vec<Hook>, Error> {
     let hooks = hooks.iter().flatten().enumerate();
-    hooks
-        .map(|(index, hook)| one(Pointer { point, index }, hook))
-        .collect()
+    hooks.map(|(index, hook)| one(Pointer { point, index }, hook)).collect()
 }
 
 fn one(pointer: Pointer, hook: &oci::Hook) -> Result<Hook, Error> {
     if !hook.path().is_absolute() {
-        return Err(Error::NotAbsolute {
-            hook: pointer,
-            path: hook.path().display().to_string(),
-        });
+        return Err(Error::NotAbsolute { hook: pointer, path: hook.path().display().to_string() });
     }
-    let path = CString::new(hook.path().as_os_str().as_bytes()).map_err(|_| Error::Nul {
-        hook: pointer,
-        key: "path".to_owned(),
-    })?;
+    let path = CString::new(hook.path().as_os_str().as_bytes())
+        .map_err(|_| Error::Nul { hook: pointer, key: "path".to_owned() })?;
     let mut args = strings(pointer, "args", hook.args().iter().flatten())?;
     if args.is_empty() {
         args.push(path.clone());
@@ -217,10 +210,8 @@ fn strings<'a>(
     values
         .enumerate()
         .map(|(index, value)| {
-            CString::new(value.as_bytes()).map_err(|_| Error::Nul {
-                hook,
-                key: format!("{key}/{index}"),
-            })
+            CString::new(value.as_bytes())
+                .map_err(|_| Error::Nul { hook, key: format!("{key}/{index}") })
         })
         .collect()
 }
@@ -294,10 +285,7 @@ mod tests {
                 args: vec![c"tell".into(), c"".into()],
                 env: Environment::Given(vec![c"A=1".into()]),
                 timeout: Some(Duration::from_secs(5)),
-                pointer: Pointer {
-                    point: Point::Poststart,
-                    index: 0
-                },
+                pointer: Pointer { point: Point::Poststart, index: 0 },
             }]
         );
     }

@@ -72,19 +72,13 @@ fn text(
     let Some(value) = value.filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
-    let control = || Error::Control {
-        pointer,
-        value: value.to_owned(),
-    };
+    let control = || Error::Control { pointer, value: value.to_owned() };
     if value.contains(|c: char| c.is_control()) {
         return Err(control());
     }
     let words = format!("{prefix}{value}");
     if words.len() > ATTR_MAX {
-        return Err(Error::TooLong {
-            pointer,
-            length: words.len(),
-        });
+        return Err(Error::TooLong { pointer, length: words.len() });
     }
     CString::new(words).map(Some).map_err(|_| control())
 }
@@ -127,9 +121,7 @@ mod tests {
     fn control_characters_are_refused_with_their_place() {
         for (key, bad) in [("apparmorProfile", "a\nb"), ("selinuxLabel", "a\0b")] {
             assert_eq!(
-                resolve(Some(&process(key, bad)), None)
-                    .unwrap_err()
-                    .to_string(),
+                resolve(Some(&process(key, bad)), None).unwrap_err().to_string(),
                 format!("/process/{key}: {bad:?} contains a control character")
             );
         }
@@ -143,9 +135,7 @@ mod tests {
     fn one_write_has_a_limit() {
         let name = "x".repeat(4091);
         assert_eq!(
-            resolve(Some(&process("apparmorProfile", &name)), None)
-                .unwrap_err()
-                .to_string(),
+            resolve(Some(&process("apparmorProfile", &name)), None).unwrap_err().to_string(),
             "/process/apparmorProfile: 4096 bytes are more than the kernel takes (4095)"
         );
         assert!(resolve(Some(&process("apparmorProfile", &name[1..])), None).is_ok());

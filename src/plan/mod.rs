@@ -5,4 +5,5 @@ pub mod lsm;
 pub mod personality;
 pub mod process;
 pub mod rlimits;
+pub mod seccomp;
 pub mod sysctl;

@@ -203,13 +203,10 @@ fn warnings(asked: &oci::Process) -> Vec<Warning> {
     let given = |value: &Option<String>| value.as_deref().is_some_and(|value| !value.is_empty());
     let username = given(asked.user().username());
     let command_line = given(asked.command_line());
-    [
-        username.then_some(Warning::Username),
-        command_line.then_some(Warning::CommandLine),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [username.then_some(Warning::Username), command_line.then_some(Warning::CommandLine)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn text(value: &[u8], pointer: impl FnOnce() -> String) -> Result<CString, Error> {
@@ -242,10 +239,7 @@ fn env(asked: &oci::Process) -> Result<Env, Error> {
         let (name, value) = match entry.split_once('=') {
             Some((name, value)) if !name.is_empty() => (name, value),
             _ => {
-                return Err(Error::Env {
-                    index,
-                    entry: entry.clone(),
-                });
+                return Err(Error::Env { index, entry: entry.clone() });
             }
         };
         let word = text(entry.as_bytes(), || format!("/process/env/{index}"))?;
@@ -291,19 +285,14 @@ fn candidates(program: &str, path: Option<&str>) -> Result<(Search, Vec<CString>
 fn cwd(asked: &oci::Process) -> Result<CString, Error> {
     let cwd = asked.cwd();
     if !cwd.is_absolute() {
-        return Err(Error::RelativeCwd {
-            cwd: cwd.display().to_string(),
-        });
+        return Err(Error::RelativeCwd { cwd: cwd.display().to_string() });
     }
     text(cwd.as_os_str().as_bytes(), || "/process/cwd".to_owned())
 }
 
 fn id(pointer: impl Into<String>, id: u32) -> Result<u32, Error> {
     if id == u32::MAX {
-        return Err(Error::Id {
-            pointer: pointer.into(),
-            id,
-        });
+        return Err(Error::Id { pointer: pointer.into(), id });
     }
     Ok(id)
 }
@@ -326,11 +315,7 @@ fn umask(umask: Option<u32>) -> Result<u32, Error> {
 }
 
 fn oom_score_adj(value: i32) -> Result<i32, Error> {
-    if (-1000..=1000).contains(&value) {
-        Ok(value)
-    } else {
-        Err(Error::OomScoreAdj { value })
-    }
+    if (-1000..=1000).contains(&value) { Ok(value) } else { Err(Error::OomScoreAdj { value }) }
 }
 
 /// config.md: `consoleSize` MUST be ignored without a terminal, so a size that
@@ -433,12 +418,7 @@ mod tests {
                 additional_gids: vec![5, 6, 5],
                 candidates: vec![c"/bin/sh".into(), c"/usr/bin/sh".into()],
                 search: Search::Path,
-                terminal: Some(Terminal {
-                    size: Some(ConsoleSize {
-                        rows: 25,
-                        columns: 80
-                    }),
-                }),
+                terminal: Some(Terminal { size: Some(ConsoleSize { rows: 25, columns: 80 }) }),
                 no_new_privileges: true,
                 oom_score_adj: Some(-1000),
                 home_missing: false,
@@ -476,10 +456,7 @@ mod tests {
         assert_eq!(of("PATH="), found("./x"));
         assert_eq!(of("PATH=tools"), found("tools/x"));
         assert_eq!(of("PATH=/"), found("/x"));
-        assert_eq!(
-            of("OTHER=1"),
-            (Search::DefaultPath, "/bin/x /usr/bin/x".to_owned())
-        );
+        assert_eq!(of("OTHER=1"), (Search::DefaultPath, "/bin/x /usr/bin/x".to_owned()));
     }
 
     #[test]
@@ -537,10 +514,7 @@ mod tests {
         for (user, pointer) in [
             (json!({ "uid": u32::MAX, "gid": 0 }), "uid"),
             (json!({ "uid": 0, "gid": u32::MAX }), "gid"),
-            (
-                json!({ "uid": 0, "gid": 0, "additionalGids": [1, u32::MAX] }),
-                "additionalGids/1",
-            ),
+            (json!({ "uid": 0, "gid": 0, "additionalGids": [1, u32::MAX] }), "additionalGids/1"),
         ] {
             assert_eq!(
                 refusal(json!({ "user": user })),
@@ -560,10 +534,7 @@ mod tests {
             refusal(json!({ "user": { "uid": 0, "gid": 0, "umask": 0o1000 } })),
             "/process/user/umask: 0o1000 is above 0777"
         );
-        assert_eq!(
-            plan(json!({ "user": { "uid": 0, "gid": 0, "umask": 0 } })).umask,
-            0
-        );
+        assert_eq!(plan(json!({ "user": { "uid": 0, "gid": 0, "umask": 0 } })).umask, 0);
         for value in [-1001, 1001] {
             assert_eq!(
                 refusal(json!({ "oomScoreAdj": value })),
@@ -577,18 +548,12 @@ mod tests {
     fn the_console_size_needs_a_terminal() {
         let huge = json!({ "height": 1, "width": 65536 });
         assert_eq!(plan(json!({ "consoleSize": huge })).terminal, None);
-        assert_eq!(
-            plan(json!({ "terminal": false, "consoleSize": huge })).terminal,
-            None
-        );
+        assert_eq!(plan(json!({ "terminal": false, "consoleSize": huge })).terminal, None);
         assert_eq!(
             refusal(json!({ "terminal": true, "consoleSize": huge })),
             "/process/consoleSize/width: 65536 is above 65535"
         );
-        assert_eq!(
-            plan(json!({ "terminal": true })).terminal,
-            Some(Terminal { size: None })
-        );
+        assert_eq!(plan(json!({ "terminal": true })).terminal, Some(Terminal { size: None }));
     }
 
     #[test]

@@ -47,19 +47,11 @@ pub enum Error {
 pub fn resolve(asked: Option<&[PosixRlimit]>) -> Result<Vec<Rlimit>, Error> {
     let mut limits: Vec<Rlimit> = Vec::new();
     for (index, entry) in asked.into_iter().flatten().enumerate() {
-        let limit = Rlimit {
-            resource: number(entry.typ()),
-            soft: entry.soft(),
-            hard: entry.hard(),
-            index,
-        };
+        let limit =
+            Rlimit { resource: number(entry.typ()), soft: entry.soft(), hard: entry.hard(), index };
         let name = || entry.typ().to_string();
         if let Some(first) = limits.iter().find(|set| set.resource == limit.resource) {
-            return Err(Error::Duplicate {
-                index,
-                first: first.index,
-                name: name(),
-            });
+            return Err(Error::Duplicate { index, first: first.index, name: name() });
         }
         if limit.soft > limit.hard {
             return Err(Error::SoftAboveHard {
@@ -151,12 +143,7 @@ mod tests {
         let asked = parse(json!([{ "type": "RLIMIT_CORE", "soft": 0, "hard": u64::MAX }]));
         assert_eq!(
             resolve(Some(&asked)).unwrap(),
-            [Rlimit {
-                resource: 4,
-                soft: 0,
-                hard: u64::MAX,
-                index: 0
-            }]
+            [Rlimit { resource: 4, soft: 0, hard: u64::MAX, index: 0 }]
         );
     }
 

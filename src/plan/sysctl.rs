@@ -135,11 +135,8 @@ pub fn resolve(
     asked: Option<&HashMap<String, String>>,
     surroundings: Surroundings<'_>,
 ) -> Result<Vec<Sysctl>, Error> {
-    let mut given: Vec<(&str, &str)> = asked
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let mut given: Vec<(&str, &str)> =
+        asked.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     given.sort_unstable();
     let mut sysctls = given
         .into_iter()
@@ -160,21 +157,12 @@ pub fn resolve(
 }
 
 fn one(name: &str, value: &str, surroundings: Surroundings<'_>) -> Result<Sysctl, Error> {
-    let malformed = || Error::Malformed {
-        pointer: pointer(name),
-        name: name.to_owned(),
-    };
+    let malformed = || Error::Malformed { pointer: pointer(name), name: name.to_owned() };
     let path = path(name).ok_or_else(malformed)?;
-    let requires = owner(&path).ok_or_else(|| Error::Global {
-        pointer: pointer(name),
-        name: name.to_owned(),
-    })?;
+    let requires = owner(&path)
+        .ok_or_else(|| Error::Global { pointer: pointer(name), name: name.to_owned() })?;
     if let Some(field) = field(&path, value, surroundings) {
-        return Err(Error::Field {
-            pointer: pointer(name),
-            name: name.to_owned(),
-            field,
-        });
+        return Err(Error::Field { pointer: pointer(name), name: name.to_owned(), field });
     }
     if surroundings.own & requires.flag() == 0 {
         return Err(Error::Shared {
@@ -186,9 +174,7 @@ fn one(name: &str, value: &str, surroundings: Surroundings<'_>) -> Result<Sysctl
     Ok(Sysctl {
         name: name.to_owned(),
         path: CString::new(path).map_err(|_| malformed())?,
-        value: CString::new(value).map_err(|_| Error::Nul {
-            pointer: pointer(name),
-        })?,
+        value: CString::new(value).map_err(|_| Error::Nul { pointer: pointer(name) })?,
         requires,
     })
 }
@@ -252,10 +238,9 @@ fn owner(path: &str) -> Option<Namespace> {
 fn field(path: &str, value: &str, surroundings: Surroundings<'_>) -> Option<&'static str> {
     match path {
         "kernel/hostname" => Some("/hostname"),
-        "kernel/domainname" => surroundings
-            .domainname
-            .filter(|domainname| *domainname != value)
-            .map(|_| "/domainname"),
+        "kernel/domainname" => {
+            surroundings.domainname.filter(|domainname| *domainname != value).map(|_| "/domainname")
+        }
         _ => None,
     }
 }
@@ -264,16 +249,11 @@ fn field(path: &str, value: &str, surroundings: Surroundings<'_>) -> Option<&'st
 mod tests {
     use super::*;
 
-    const ALL: Surroundings<'static> = Surroundings {
-        own: u64::MAX,
-        domainname: None,
-    };
+    const ALL: Surroundings<'static> = Surroundings { own: u64::MAX, domainname: None };
 
     fn plan(pairs: &[(&str, &str)], surroundings: Surroundings<'_>) -> Result<Vec<Sysctl>, Error> {
-        let asked = pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let asked =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         resolve(Some(&asked), surroundings)
     }
 
@@ -283,9 +263,7 @@ mod tests {
     }
 
     fn refusal(name: &str, value: &str, surroundings: Surroundings<'_>) -> String {
-        plan(&[(name, value)], surroundings)
-            .unwrap_err()
-            .to_string()
+        plan(&[(name, value)], surroundings).unwrap_err().to_string()
     }
 
     #[test]
@@ -311,14 +289,8 @@ mod tests {
         for (name, path) in [
             ("net.core.somaxconn", "net/core/somaxconn"),
             ("net/core/somaxconn", "net/core/somaxconn"),
-            (
-                "net/ipv4/conf/eth0.100/forwarding",
-                "net/ipv4/conf/eth0.100/forwarding",
-            ),
-            (
-                "net.ipv4.conf.eth0/100.forwarding",
-                "net/ipv4/conf/eth0.100/forwarding",
-            ),
+            ("net/ipv4/conf/eth0.100/forwarding", "net/ipv4/conf/eth0.100/forwarding"),
+            ("net.ipv4.conf.eth0/100.forwarding", "net/ipv4/conf/eth0.100/forwarding"),
             ("fs.mqueue.msg_max", "fs/mqueue/msg_max"),
         ] {
             assert_eq!(path_of(name), path, "{name}");
@@ -345,10 +317,7 @@ mod tests {
             "net.x\ny",
         ] {
             let text = refusal(name, "1", ALL);
-            assert!(
-                text.ends_with("is not the name of a kernel parameter"),
-                "{name:?}: {text}"
-            );
+            assert!(text.ends_with("is not the name of a kernel parameter"), "{name:?}: {text}");
         }
     }
 
@@ -403,10 +372,7 @@ mod tests {
             refusal("kernel.hostname", "x", ALL),
             "/linux/sysctl/kernel.hostname: \"kernel.hostname\" conflicts with the field /hostname"
         );
-        let named = Surroundings {
-            domainname: Some("x"),
-            ..ALL
-        };
+        let named = Surroundings { domainname: Some("x"), ..ALL };
         assert!(plan(&[("kernel.domainname", "x")], named).is_ok());
         assert_eq!(
             refusal("kernel/domainname", "y", named),
@@ -417,9 +383,7 @@ mod tests {
     #[test]
     fn two_spellings_of_one_parameter_are_refused() {
         assert_eq!(
-            plan(&[("net.core.x", "1"), ("net/core/x", "1")], ALL)
-                .unwrap_err()
-                .to_string(),
+            plan(&[("net.core.x", "1"), ("net/core/x", "1")], ALL).unwrap_err().to_string(),
             "/linux/sysctl/net~1core~1x: is the same parameter as /linux/sysctl/net.core.x"
         );
     }
