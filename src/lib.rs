@@ -1,4 +1,5 @@
 //! cloison, a daemonless OCI container runtime.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 pub mod plan;
+pub mod seccomp;
 pub mod sys;
