@@ -373,6 +373,28 @@ pub fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
     })
 }
 
+/// Sets the position of a file to its start.
+///
+/// # Errors
+/// Those of lseek(2).
+pub fn rewind(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_SET) }).map(drop)
+}
+
+/// The last bytes of a file, as many as fit into `buf`, and their number.
+///
+/// # Errors
+/// Those of fstat(2) and pread(2).
+pub fn read_tail(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
+    let start = fstat(fd)?.size.saturating_sub(buf.len() as u64);
+    // SAFETY: the buffer is writable for the length given.
+    let ret = unsafe {
+        libc::pread64(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), start as i64)
+    };
+    check(ret as libc::c_long).map(|n| n as usize)
+}
+
 /// write(2) until all is written.
 ///
 /// # Errors
@@ -451,6 +473,29 @@ pub fn cloexec_from(first: u32) -> Result<()> {
         libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
     })
     .map(drop)
+}
+
+/// Closes every descriptor from `first` on but those in `keep`, which must be sorted.
+///
+/// Whoever owns one of the closed numbers must not use or drop it afterwards: this is for a
+/// process that goes on to execve(2) or _exit(2).
+///
+/// # Errors
+/// Those of close_range(2).
+pub fn close_from_except(first: RawFd, keep: &[RawFd]) -> Result<()> {
+    let close = |from: RawFd, to: u32| {
+        if from as u32 > to {
+            return Ok(());
+        }
+        // SAFETY: no memory is passed; the caller answers for the owners of these numbers.
+        check(unsafe { libc::syscall(libc::SYS_close_range, from as u32, to, 0) }).map(drop)
+    };
+    let mut from = first;
+    for &fd in keep.iter().filter(|&&fd| fd >= first) {
+        close(from, (fd as u32).saturating_sub(1))?;
+        from = fd + 1;
+    }
+    close(from, u32::MAX)
 }
 
 /// fchdir(2).

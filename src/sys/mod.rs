@@ -18,6 +18,7 @@ pub mod resolve;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod spawn;
 pub mod tty;
 
 pub use nix::errno::Errno;

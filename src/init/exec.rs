@@ -1,0 +1,95 @@
+//! The end of the story: the program is found, init waits to be started, and executes it.
+
+use super::{At, Input, Link, process};
+use crate::plan::{Plan, ProcessPlan};
+use crate::sys::seccomp::{self, NEW_LISTENER};
+use crate::sys::{self, Errno, cred, fd, socket};
+use crate::wire::{Failure, Step, ToInit, ToLauncher};
+use std::convert::Infallible;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// The first candidate that the program's user may execute. The search is done at create, so
+/// that create can tell what start could not do.
+pub(super) fn find(wanted: &ProcessPlan) -> Result<&CStr, Failure> {
+    let mut refused = Errno::ENOENT;
+    for candidate in &wanted.process.candidates {
+        match executable(candidate) {
+            Ok(()) => return Ok(candidate),
+            // As execvp(3): a refusal is only told when nothing else is found.
+            Err(Errno::ENOENT | Errno::ENOTDIR) if wanted.process.candidates.len() > 1 => {}
+            Err(errno) => refused = errno,
+        }
+    }
+    Err(Failure::new(Step::FindExecutable, 0, refused))
+}
+
+fn executable(path: &CStr) -> sys::Result<()> {
+    match fd::stat_at(fd::cwd(), path)?.kind() {
+        fd::S_IFDIR => Err(Errno::EISDIR),
+        _ => fd::may_execute(path),
+    }
+}
+
+/// Lets go of everything but the way to the launcher and to whoever starts, and reports.
+pub(super) fn report_ready(plan: &Plan, input: &Input) -> Result<(), Failure> {
+    let first = 3 + plan.preserve_fds as i32;
+    let mut keep = [input.link.as_raw_fd(), input.gate.as_ref().map_or(-1, AsRawFd::as_raw_fd)];
+    keep.sort_unstable();
+    // No descriptor of the host may be open in a process that can be seen from inside the
+    // container (CVE-2016-9962, CVE-2024-21626).
+    fd::close_from_except(first, &keep).at(Step::CloseDescriptors, 0)?;
+    // From here on the link alone ties init to the launcher: its end is seen in `await_start`,
+    // while a death signal would come when the launcher has done its work, too.
+    sys::process::outlive_parent().at(Step::Ready, 0)?;
+    ToLauncher::Ready.send(input.link.as_fd(), None).at(Step::Ready, 0)
+}
+
+/// Waits until somebody starts the program, and leaves in `link` whom to tell when that fails.
+pub(super) fn await_start(input: &Input, link: &mut Link) -> Result<(), Failure> {
+    let step = Step::AwaitStart;
+    match ToInit::receive(input.link.as_fd()).at(step, 0)? {
+        // The launcher is gone before the container was on record: nobody will start it.
+        None => sys::process::exit_now(1),
+        Some(ToInit::Start) => return Ok(()),
+        Some(ToInit::Committed) => {}
+        Some(ToInit::Go) => return Err(Failure::new(step, 0, Errno::EBADMSG)),
+    }
+    let Some(gate) = &input.gate else { return Err(Failure::new(step, 0, Errno::EBADF)) };
+    fd::close_from_except(input.link.as_raw_fd(), &[gate.as_raw_fd()]).at(step, 0)?;
+    loop {
+        let connection = socket::accept(gate.as_fd()).at(step, 0)?;
+        // A connection without a word only asks whether init is still waiting.
+        if let Ok(Some(ToInit::Start)) = ToInit::receive(connection.as_fd()) {
+            *link = Link::Starter(connection);
+            return Ok(());
+        }
+    }
+}
+
+/// The last steps. Everything that a filter could forbid is behind us but capset, prctl and
+/// execve, and the report of a failure.
+pub(super) fn execute(
+    wanted: &ProcessPlan,
+    input: &Input,
+    path: &CStr,
+) -> Result<Infallible, Failure> {
+    let Some(program) = &input.program else {
+        return Err(Failure::new(Step::Exec, 0, Errno::ENOENT));
+    };
+    if wanted.process.no_new_privileges {
+        sys::process::set_no_new_privileges().at(Step::NoNewPrivileges, 0)?;
+    }
+    // Without no_new_privs a filter needs CAP_SYS_ADMIN, which the program may not have.
+    if let Some((filter, flags)) = &program.seccomp {
+        if !wanted.process.no_new_privileges {
+            cred::capset(wanted.filter_caps()).at(Step::Capabilities, 0)?;
+        }
+        seccomp::install(filter, *flags & !NEW_LISTENER).at(Step::Seccomp, 0)?;
+    }
+    process::narrow(wanted)?;
+    match sys::process::execve(path, &program.args, &program.env) {
+        Err(errno) => Err(Failure::new(Step::Exec, 0, errno)),
+        Ok(never) => match never {},
+    }
+}

@@ -1,0 +1,175 @@
+//! Floor 4, inside: what happens between clone3 and execve, as one story.
+//!
+//! Init allocates nothing, formats nothing and decides nothing: the plan holds what to do, the
+//! [`Input`] what was opened for it, and [`run`] the order. Each step is numbered; a failure is
+//! the step, the item and what the kernel answered, from which the launcher writes the sentence
+//! (specs/22-init.md says for each step why it stands where it stands).
+
+mod devices;
+mod exec;
+mod hooks;
+mod mounts;
+mod namespaces;
+mod paths;
+mod process;
+mod rootfs;
+mod tty;
+
+pub use hooks::{Hook, StateText};
+
+use crate::plan::Plan;
+use crate::sys::seccomp::SockFilter;
+use crate::sys::{self, Errno, fd, noalloc};
+use crate::wire::{Failure, Step, ToInit, ToLauncher};
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Everything that init needs and cannot make itself, prepared by the launcher.
+#[derive(Debug)]
+pub struct Input {
+    /// The connection to the launcher.
+    pub link: OwnedFd,
+    /// Where the start operation connects; none when the launcher itself starts the program.
+    pub gate: Option<OwnedFd>,
+    /// What has to be waited for.
+    pub waits: Waits,
+    /// Namespaces that can be made only after the first wait (`CLONE_NEW*`).
+    pub unshare: u64,
+    /// Namespaces to join, parallel to the plan's list; none where the launcher has seen to it.
+    pub namespaces: Vec<Option<OwnedFd>>,
+    /// Detached copies of bind sources, parallel to the plan's mounts; none for other mounts.
+    pub sources: Vec<Option<OwnedFd>>,
+    /// The host's /dev/null, proven to be it.
+    pub null: OwnedFd,
+    /// The state for hooks that run in the container.
+    pub state: StateText,
+    /// createContainer hooks.
+    pub create_container: Vec<Hook>,
+    /// startContainer hooks.
+    pub start_container: Vec<Hook>,
+    /// The program's arguments and environment, and its seccomp filter.
+    pub program: Option<Program>,
+}
+
+/// What the kernel needs to execute the program.
+#[derive(Debug)]
+pub struct Program {
+    /// Arguments.
+    pub args: sys::process::StringArray,
+    /// Environment, with room for `HOME`.
+    pub env: sys::process::StringArray,
+    /// The compiled filter and the flags of seccomp(2).
+    pub seccomp: Option<(Vec<SockFilter>, u32)>,
+}
+
+/// Which waits the launcher answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// For id maps or a place in a cgroup.
+    pub placement: bool,
+    /// For prestart and createRuntime hooks, and network devices.
+    pub hooks: bool,
+}
+
+/// A result whose error can be given the step that it happened in.
+trait At<T> {
+    /// Names the step and the item.
+    fn at(self, step: Step, item: usize) -> Result<T, Failure>;
+}
+
+impl<T> At<T> for sys::Result<T> {
+    fn at(self, step: Step, item: usize) -> Result<T, Failure> {
+        noalloc::forbid(step as u8);
+        self.map_err(|errno| Failure::new(step, item as u32, errno))
+    }
+}
+
+/// Becomes the container's process, or reports why not and ends.
+pub fn run(plan: &Plan, input: &mut Input) -> ! {
+    noalloc::forbid(Step::Tether as u8);
+    let mut link = Link::Launcher(fd::borrow(std::os::fd::AsRawFd::as_raw_fd(&input.link)));
+    let failure = match story(plan, input, &mut link) {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    };
+    // Nobody is left to tell when this fails, and the exit status says the same.
+    let _ = ToLauncher::Failed(failure).send(link.as_fd(), None);
+    sys::process::exit_now(1)
+}
+
+/// The story, one step after the other.
+fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, Failure> {
+    namespaces::tether()?;
+    if input.waits.placement {
+        wait_for_launcher(input, Step::AwaitPlacement)?;
+    }
+    if plan.id_maps.is_some() {
+        namespaces::become_root()?;
+    }
+    namespaces::join(input)?;
+    namespaces::unshare(input.unshare)?;
+    namespaces::start_session(plan)?;
+    namespaces::name_host(plan)?;
+
+    let root = rootfs::enter(plan)?;
+    mounts::mount_all(plan, input, root.as_fd())?;
+    devices::make_all(plan, root.as_fd())?;
+    let terminal = tty::open(plan, input, root.as_fd())?;
+    rootfs::make_working_directory(plan, root.as_fd());
+
+    if input.waits.hooks {
+        wait_for_launcher(input, Step::AwaitHooks)?;
+    }
+    hooks::run_all(&input.create_container, &input.state, Step::CreateContainerHook)?;
+    rootfs::switch(plan, root.as_fd())?;
+
+    let procfs = process::procfs_if_needed(plan)?;
+    paths::write_sysctls(plan, procfs.as_ref())?;
+    paths::restrict(plan, root.as_fd(), input.null.as_fd())?;
+    rootfs::finish(plan, root.as_fd())?;
+
+    if let (Some(wanted), Some(program)) = (&plan.process, &mut input.program) {
+        process::limit(wanted, procfs.as_ref())?;
+        tty::become_standard_streams(wanted, terminal.as_ref())?;
+        process::change_identity(wanted)?;
+        let home = process::find_home(wanted)?;
+        if let Some(home) = &home {
+            program.env.push(home.as_c_str());
+        }
+        let path = exec::find(wanted)?;
+        exec::report_ready(plan, input)?;
+        exec::await_start(input, link)?;
+        hooks::run_all(&input.start_container, &input.state, Step::StartContainerHook)?;
+        return exec::execute(wanted, input, path);
+    }
+    exec::report_ready(plan, input)?;
+    exec::await_start(input, link)?;
+    // start refuses a container without a process, so nobody gets here but by mistake.
+    Err(Failure::new(Step::Exec, 0, Errno::ENOENT))
+}
+
+/// To whom a failure is told: the launcher until it has committed, then whoever starts.
+enum Link {
+    Launcher(BorrowedFd<'static>),
+    Starter(OwnedFd),
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Launcher(fd) => *fd,
+            Self::Starter(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// Tells the launcher that its turn has come and waits until it is done.
+fn wait_for_launcher(input: &Input, step: Step) -> Result<(), Failure> {
+    ToLauncher::Waiting(step).send(input.link.as_fd(), None).at(step, 0)?;
+    match ToInit::receive(input.link.as_fd()).at(step, 0)? {
+        Some(ToInit::Go) => Ok(()),
+        // Without a launcher nobody wants this container any more.
+        None => sys::process::exit_now(1),
+        Some(_) => Err(Failure::new(step, 0, Errno::EBADMSG)),
+    }
+}

@@ -1,0 +1,221 @@
+//! `/mounts`, in order: each is made detached, dressed, and attached to a descriptor.
+
+use super::{At, Input};
+use crate::plan::Plan;
+use crate::plan::mounts::{Content, CopyUp, FileSystem, Links, Mount, may_cover};
+use crate::sys::fd::{self, PathBuffer};
+use crate::sys::mount::{self, FsContext, Reach};
+use crate::sys::resolve::{self, Missing};
+use crate::sys::{self, Errno};
+use crate::wire::{Failure, REMARK, Step};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Makes every mount of the plan below `root`.
+pub(super) fn mount_all(
+    plan: &Plan,
+    input: &Input,
+    root: BorrowedFd<'_>,
+) -> Result<(), Failure> {
+    for (index, (mount, source)) in plan.mounts.iter().zip(&input.sources).enumerate() {
+        Item { plan, mount, index, root }.carry_out(source.as_ref())?;
+    }
+    Ok(())
+}
+
+/// One mount on its way.
+struct Item<'a> {
+    plan: &'a Plan,
+    mount: &'a Mount,
+    index: usize,
+    root: BorrowedFd<'a>,
+}
+
+impl Item<'_> {
+    fn carry_out(&self, source: Option<&OwnedFd>) -> Result<(), Failure> {
+        match &self.mount.content {
+            Content::Bind { source: path, reach } => self.bind(source, path, *reach),
+            Content::OwnCgroup => self.bind(source, c"", Reach::Single),
+            Content::FileSystem(fs) => self.file_system(fs),
+            Content::Existing => {
+                let target = self.target(Missing::Directory)?;
+                self.dress(target.as_fd())
+            }
+            Content::Link { target } => self.link(target),
+        }
+    }
+
+    /// `source` was opened by the launcher, in the host's mount namespace; where it was not
+    /// privileged for that, it is opened here, in this namespace's copy of the same mounts.
+    fn bind(&self, source: Option<&OwnedFd>, path: &CStr, reach: Reach) -> Result<(), Failure> {
+        let opened;
+        let tree = match source {
+            Some(tree) => tree.as_fd(),
+            None => {
+                opened = mount::clone_tree(fd::cwd(), path, reach)
+                    .at(Step::MountSource, self.index)?;
+                opened.as_fd()
+            }
+        };
+        let is_dir = fd::fstat(tree).at(Step::MountSource, self.index)?.is_dir();
+        if let Some((kind, _)) = self.plan.rootfs.bind_propagation() {
+            mount::set_propagation(tree, Reach::Tree, kind)
+                .at(Step::MountPropagation, self.index)?;
+        }
+        let target = self.target(if is_dir { Missing::Directory } else { Missing::File })?;
+        self.check_target(target.as_fd(), tree)?;
+        if is_dir != fd::fstat(target.as_fd()).at(Step::MountTarget, self.index)?.is_dir() {
+            return Err(Failure::new(Step::MountAttach, self.index as u32, Errno::ENOTDIR));
+        }
+        self.dress(tree)?;
+        mount::attach(tree, target.as_fd()).at(Step::MountAttach, self.index)
+    }
+
+    fn file_system(&self, fs: &FileSystem) -> Result<(), Failure> {
+        let target = self.target(Missing::Directory)?;
+        let tree = self.create(fs)?;
+        self.check_target(target.as_fd(), tree.as_fd())?;
+        if fs.copy_up == CopyUp::Yes {
+            copy_up(target.as_fd(), tree.as_fd()).at(Step::MountCopyUp, self.index)?;
+        }
+        self.dress(tree.as_fd())?;
+        mount::attach(tree.as_fd(), target.as_fd()).at(Step::MountAttach, self.index)
+    }
+
+    /// A detached mount of a new file system. On failure the kernel's own words come along:
+    /// they name the parameter that it did not take.
+    fn create(&self, fs: &FileSystem) -> Result<OwnedFd, Failure> {
+        let context = FsContext::open(&fs.fstype).at(Step::MountCreate, self.index)?;
+        let told = |step: Step, result: sys::Result<()>| {
+            result.at(step, self.index).map_err(|failure| {
+                failure.with_remark(context.message(&mut [0; REMARK]))
+            })
+        };
+        told(Step::MountOption, context.set_string(c"source", &fs.source))?;
+        for parameter in &fs.parameters {
+            let set = match &parameter.value {
+                Some(value) => context.set_string(&parameter.key, value),
+                None => context.set_flag(&parameter.key),
+            };
+            told(Step::MountOption, set)?;
+        }
+        told(Step::MountCreate, context.create())?;
+        // With the attributes in place from the start, unless a copy has to be written first.
+        context.mount(0).at(Step::MountCreate, self.index)
+    }
+
+    /// Attributes and propagation, before the mount can be seen by anybody.
+    fn dress(&self, tree: BorrowedFd<'_>) -> Result<(), Failure> {
+        for (change, reach) in
+            [(self.mount.attributes, Reach::Single), (self.mount.tree_attributes, Reach::Tree)]
+        {
+            if !change.is_empty() {
+                mount::set_attributes(tree, reach, change).at(Step::MountAttributes, self.index)?;
+            }
+        }
+        for &(kind, reach) in &self.mount.propagation {
+            mount::set_propagation(tree, reach, kind).at(Step::MountPropagation, self.index)?;
+        }
+        Ok(())
+    }
+
+    fn target(&self, missing: Missing) -> Result<OwnedFd, Failure> {
+        let path = self.mount.destination.as_c_str();
+        if self.mount.links == Links::Refuse {
+            let straight = || {
+                let resolve = fd::RESOLVE_IN_ROOT | fd::RESOLVE_NO_SYMLINKS;
+                fd::openat2(self.root, path, fd::O_PATH | fd::O_DIRECTORY, 0, resolve)
+            };
+            return match straight() {
+                Err(Errno::ENOENT) => {
+                    resolve::open_or_create(self.root, path, missing)
+                        .at(Step::MountTarget, self.index)?;
+                    straight()
+                }
+                other => other,
+            }
+            .at(Step::MountTarget, self.index);
+        }
+        resolve::open_or_create(self.root, path, missing).at(Step::MountTarget, self.index)
+    }
+
+    /// Links of the image may have led into procfs, where only a few files may be covered, and
+    /// onto /proc itself nothing goes but procfs (CVE-2019-16884, CVE-2025-52881).
+    fn check_target(&self, target: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<(), Failure> {
+        let at = |result: sys::Result<i64>| result.at(Step::MountTarget, self.index);
+        let over_proc = self.mount.destination.as_bytes() == b"/proc";
+        let covers_proc = at(fd::fs_magic(target))? == fd::PROC_SUPER_MAGIC;
+        if !over_proc && (!covers_proc || may_cover(&self.mount.destination)) {
+            return Ok(());
+        }
+        if over_proc && at(fd::fs_magic(tree))? == fd::PROC_SUPER_MAGIC {
+            return Ok(());
+        }
+        Err(Failure::new(Step::MountTarget, self.index as u32, Errno::EPERM))
+    }
+
+    fn link(&self, target: &CStr) -> Result<(), Failure> {
+        let (dir, name) = resolve::open_parent(self.root, self.mount.destination.as_c_str())
+            .at(Step::MountTarget, self.index)?;
+        match fd::symlinkat(target, dir.as_fd(), name) {
+            Err(Errno::EEXIST) => Ok(()),
+            other => other.at(Step::MountTarget, self.index),
+        }
+    }
+}
+
+/// Deepest tree that is copied: more would not fit init's stack.
+const MAX_DEPTH: u32 = 64;
+
+/// Copies a directory of the image into a fresh tmpfs. `from` may be an `O_PATH` descriptor.
+fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> sys::Result<()> {
+    let stat = fd::fstat(from)?;
+    let from = open_dir(from, c".")?;
+    let to = open_dir(to, c".")?;
+    adopt(&to, &stat)?;
+    copy_tree(from.as_fd(), to.as_fd(), 0)
+}
+
+fn open_dir(dir: BorrowedFd<'_>, name: &CStr) -> sys::Result<OwnedFd> {
+    fd::openat(dir, name, fd::O_RDONLY | fd::O_DIRECTORY | fd::O_NOFOLLOW, 0)
+}
+
+fn adopt(copy: &OwnedFd, stat: &fd::Stat) -> sys::Result<()> {
+    fd::fchown(copy.as_fd(), stat.uid, stat.gid)?;
+    fd::fchmod(copy.as_fd(), stat.mode & 0o7777)
+}
+
+fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> sys::Result<()> {
+    if depth > MAX_DEPTH {
+        return Err(Errno::ELOOP);
+    }
+    let mut entries = [0; 2048];
+    fd::for_each_entry(from, &mut entries, |entry| {
+        let stat = fd::lstat_at(from, entry.name)?;
+        match stat.kind() {
+            fd::S_IFDIR => {
+                fd::mkdirat(to, entry.name, 0o700)?;
+                let (inner, copy) = (open_dir(from, entry.name)?, open_dir(to, entry.name)?);
+                adopt(&copy, &stat)?;
+                copy_tree(inner.as_fd(), copy.as_fd(), depth + 1)
+            }
+            fd::S_IFREG => {
+                let flags = fd::O_WRONLY | fd::O_CREAT | fd::O_EXCL;
+                let source = fd::openat(from, entry.name, fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
+                let copy = fd::openat(to, entry.name, flags, 0o600)?;
+                fd::copy(source.as_fd(), copy.as_fd())?;
+                adopt(&copy, &stat)
+            }
+            fd::S_IFLNK => {
+                let mut buf = [0; 4096];
+                let target = PathBuffer::join(&[fd::readlinkat(from, entry.name, &mut buf)?])?;
+                fd::symlinkat(target.as_c_str(), to, entry.name)?;
+                fd::lchown_at(to, entry.name, stat.uid, stat.gid)
+            }
+            _ => {
+                fd::mknodat(to, entry.name, stat.mode, stat.rdev)?;
+                fd::lchown_at(to, entry.name, stat.uid, stat.gid)
+            }
+        }
+    })
+}

@@ -1,0 +1,102 @@
+//! Kernel parameters, and the paths that the container may not change or see.
+
+use super::At;
+use crate::plan::Plan;
+use crate::sys::mount::{self, AttrChange, FsContext, Reach, attr};
+use crate::sys::resolve::open_in_root;
+use crate::sys::{self, Errno, fd};
+use crate::wire::{Failure, Step};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Opens a file of a procfs for writing so that nothing but that procfs can answer: no link, no
+/// other mount on the way (CVE-2025-52881).
+pub(super) fn write_proc(procfs: BorrowedFd<'_>, path: &CStr, value: &[u8]) -> sys::Result<()> {
+    let resolve = fd::RESOLVE_BENEATH | fd::RESOLVE_NO_SYMLINKS | fd::RESOLVE_NO_XDEV;
+    let file = fd::openat2(procfs, path, fd::O_WRONLY | fd::O_NOFOLLOW, 0, resolve)?;
+    fd::write_once(file.as_fd(), value)
+}
+
+/// Writes the kernel parameters of the container's namespaces.
+pub(super) fn write_sysctls(plan: &Plan, procfs: Option<&OwnedFd>) -> Result<(), Failure> {
+    let Some(procfs) = procfs else { return Ok(()) };
+    for (index, sysctl) in plan.sysctls.iter().enumerate() {
+        let path = fd::PathBuffer::join(&[b"sys/", sysctl.path.as_bytes()])
+            .at(Step::Sysctl, index)?;
+        write_proc(procfs.as_fd(), path.as_c_str(), sysctl.value.as_bytes())
+            .at(Step::Sysctl, index)?;
+    }
+    Ok(())
+}
+
+/// Makes paths read-only and hides others; what is not there needs neither.
+pub(super) fn restrict(
+    plan: &Plan,
+    root: BorrowedFd<'_>,
+    null: BorrowedFd<'_>,
+) -> Result<(), Failure> {
+    for (index, path) in plan.readonly_paths.iter().enumerate() {
+        if let Some(target) = find(root, path.as_c_str()).at(Step::ReadonlyPath, index)? {
+            make_readonly(target.as_fd()).at(Step::ReadonlyPath, index)?;
+        }
+    }
+    let mut empty = None;
+    for (index, path) in plan.masked_paths.iter().enumerate() {
+        if let Some(target) = find(root, path.as_c_str()).at(Step::MaskedPath, index)? {
+            mask(target.as_fd(), null, &mut empty).at(Step::MaskedPath, index)?;
+        }
+    }
+    Ok(())
+}
+
+fn find(root: BorrowedFd<'_>, path: &CStr) -> sys::Result<Option<OwnedFd>> {
+    match open_in_root(root, path, 0) {
+        Ok(target) => Ok(Some(target)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Covers a file or directory by a read-only copy of its own mount: one descriptor from the
+/// look-up to the mount (GHSA-3q8j-pf29-vwv8).
+fn make_readonly(target: BorrowedFd<'_>) -> sys::Result<()> {
+    let tree = mount::clone_tree(target, c"", Reach::Tree)?;
+    let readonly = AttrChange { set: attr::RDONLY, clear: 0 };
+    mount::set_attributes(tree.as_fd(), Reach::Single, readonly)?;
+    mount::attach(tree.as_fd(), target)
+}
+
+/// Covers a directory by an empty one, which all share, and anything else by /dev/null.
+fn mask(
+    target: BorrowedFd<'_>,
+    null: BorrowedFd<'_>,
+    empty: &mut Option<OwnedFd>,
+) -> sys::Result<()> {
+    if !fd::fstat(target)?.is_dir() {
+        let tree = mount::clone_tree(null, c"", Reach::Single)?;
+        return mount::attach(tree.as_fd(), target);
+    }
+    match empty {
+        Some(first) => {
+            let tree = mount::clone_tree(first.as_fd(), c"", Reach::Single)?;
+            mount::attach(tree.as_fd(), target)
+        }
+        None => {
+            let tree = empty_directory()?;
+            mount::attach(tree.as_fd(), target)?;
+            *empty = Some(tree);
+            Ok(())
+        }
+    }
+}
+
+/// A read-only tmpfs with nothing in it.
+fn empty_directory() -> sys::Result<OwnedFd> {
+    let context = FsContext::open(c"tmpfs")?;
+    context.set_string(c"source", c"tmpfs")?;
+    context.set_string(c"size", c"0")?;
+    context.set_string(c"nr_inodes", c"1")?;
+    context.set_flag(c"ro")?;
+    context.create()?;
+    context.mount(attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC)
+}

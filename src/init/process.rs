@@ -1,0 +1,243 @@
+//! What the program may do: limits, labels, ids and capabilities.
+
+use super::At;
+use super::paths::write_proc;
+use crate::plan::{Plan, ProcessPlan};
+use crate::sys::cred::{self, CapSets};
+use crate::sys::fd::{self, Decimal, PathBuffer};
+use crate::sys::mount::FsContext;
+use crate::sys::{self, Errno, process};
+use crate::wire::{Failure, Step};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A procfs that nobody else can reach, for the steps that write to one.
+pub(super) fn procfs_if_needed(plan: &Plan) -> Result<Option<OwnedFd>, Failure> {
+    if !plan.writes_procfs() {
+        return Ok(None);
+    }
+    let open = || {
+        let context = FsContext::open(c"proc")?;
+        context.create()?;
+        context.mount(0)
+    };
+    open().at(Step::Procfs, 0).map(Some)
+}
+
+/// Limits, priorities, execution domain and labels: what has to be said while still privileged.
+pub(super) fn limit(wanted: &ProcessPlan, procfs: Option<&OwnedFd>) -> Result<(), Failure> {
+    if let (Some(value), Some(procfs)) = (wanted.process.oom_score_adj, procfs) {
+        write_oom_score(procfs.as_fd(), value).at(Step::OomScore, 0)?;
+    }
+    if let Some(procfs) = procfs {
+        write_labels(wanted, procfs.as_fd()).at(Step::Label, 0)?;
+    }
+    for limit in &wanted.rlimits {
+        process::set_rlimit(limit.resource, limit.soft, limit.hard)
+            .at(Step::Rlimit, limit.index)?;
+    }
+    if let Some(persona) = wanted.personality {
+        process::personality(persona).at(Step::Personality, 0)?;
+    }
+    Ok(())
+}
+
+/// A file below the calling process's own directory, by number: `self` is a link.
+fn own_file(name: &[u8]) -> sys::Result<PathBuffer> {
+    let pid = Decimal::new(process::getpid() as u64);
+    PathBuffer::join(&[pid.as_bytes(), b"/", name])
+}
+
+fn write_oom_score(procfs: BorrowedFd<'_>, value: i32) -> sys::Result<()> {
+    let digits = Decimal::new(u64::from(value.unsigned_abs()));
+    let sign: &[u8] = if value < 0 { b"-" } else { b"" };
+    let text = PathBuffer::join(&[sign, digits.as_bytes()])?;
+    write_proc(procfs, own_file(b"oom_score_adj")?.as_c_str(), text.as_bytes())
+}
+
+fn write_labels(wanted: &ProcessPlan, procfs: BorrowedFd<'_>) -> sys::Result<()> {
+    if let Some(profile) = &wanted.lsm.apparmor {
+        match write_proc(procfs, own_file(b"attr/apparmor/exec")?.as_c_str(), profile) {
+            // Before Linux 5.8 the module has no directory of its own.
+            Err(Errno::ENOENT) => {
+                write_proc(procfs, own_file(b"attr/exec")?.as_c_str(), profile)?;
+            }
+            other => other?,
+        }
+    }
+    if let Some(label) = &wanted.lsm.selinux {
+        write_proc(procfs, own_file(b"attr/exec")?.as_c_str(), label.to_bytes())?;
+    }
+    Ok(())
+}
+
+/// Becomes the program's user with the program's capabilities, but keeps the permitted set
+/// until the filter is installed. Enters the working directory, before or after the change of
+/// user, whichever may.
+pub(super) fn change_identity(wanted: &ProcessPlan) -> Result<(), Failure> {
+    let (process, caps) = (&wanted.process, &wanted.caps);
+    let entered = enter(&process.cwd)?;
+    for number in 0..=crate::plan::caps::LAST {
+        if caps.bounding & (1 << number) == 0 {
+            match cred::drop_bounding(number) {
+                // A capability that this kernel does not have.
+                Ok(()) | Err(Errno::EINVAL) => {}
+                other => return other.at(Step::Bounding, usize::from(number)),
+            }
+        }
+    }
+    cred::keep_capabilities().at(Step::Capabilities, 0)?;
+    match cred::setgroups(&process.additional_gids) {
+        // Where setgroups is denied there are no groups to get rid of.
+        Err(Errno::EPERM) if wanted.setgroups_denied && process.additional_gids.is_empty() => {}
+        other => other.at(Step::Groups, 0)?,
+    }
+    cred::setresgid(process.gid).at(Step::Gid, 0)?;
+    cred::setresuid(process.uid).at(Step::Uid, 0)?;
+    // A change of ids makes the process dumpable again where the administrator wants dumps of
+    // such programs (suid_dumpable in proc(5)).
+    process::set_undumpable().at(Step::Uid, 0)?;
+    cred::capset(wanted.waiting_caps()).at(Step::Capabilities, 0)?;
+    if !entered {
+        fd::chdir(&process.cwd).at(Step::WorkingDirectory, 0)?;
+    }
+    if !fd::cwd_is_reachable().at(Step::WorkingDirectory, 0)? {
+        // A magic link has led outside of the root (CVE-2024-21626).
+        return Err(Failure::new(Step::WorkingDirectory, 0, Errno::EXDEV));
+    }
+    process::umask(process.umask);
+    Ok(())
+}
+
+/// Tries to enter the working directory; `false` when only the program's user may.
+fn enter(cwd: &CStr) -> Result<bool, Failure> {
+    match fd::chdir(cwd) {
+        Ok(()) => Ok(true),
+        Err(Errno::EACCES) => Ok(false),
+        Err(errno) => Err(errno).at(Step::WorkingDirectory, 0),
+    }
+}
+
+/// The last narrowing, after which nothing is left but execve.
+pub(super) fn narrow(wanted: &ProcessPlan) -> Result<(), Failure> {
+    let caps = &wanted.caps;
+    cred::capset(CapSets {
+        effective: caps.effective,
+        permitted: caps.permitted,
+        inheritable: caps.inheritable,
+    })
+    .at(Step::Capabilities, 0)?;
+    cred::clear_ambient().at(Step::Capabilities, 0)?;
+    for number in 0..=crate::plan::caps::LAST {
+        if caps.ambient & (1 << number) != 0 {
+            cred::raise_ambient(number).at(Step::Capabilities, usize::from(number))?;
+        }
+    }
+    Ok(())
+}
+
+/// `HOME=` with the directory of the user's entry in the container's /etc/passwd, or `/`; none
+/// when the environment has it already.
+pub(super) fn find_home(wanted: &ProcessPlan) -> Result<Option<PathBuffer>, Failure> {
+    if !wanted.process.home_missing {
+        return Ok(None);
+    }
+    let mut home = PathBuffer::join(&[b"HOME="]).at(Step::Home, 0)?;
+    let flags = fd::O_RDONLY | fd::O_NONBLOCK | fd::O_NOCTTY;
+    let found = match fd::openat(fd::cwd(), c"/etc/passwd", flags, 0) {
+        Ok(file) if is_regular(&file) => push_home(&mut home, &file, wanted.process.uid),
+        _ => Ok(false),
+    };
+    // An unreadable or damaged file is the image's own affair.
+    if !found.unwrap_or(false) {
+        home.truncate(b"HOME=".len());
+        home.push(b"/").at(Step::Home, 0)?;
+    }
+    Ok(Some(home))
+}
+
+fn is_regular(file: &OwnedFd) -> bool {
+    fd::fstat(file.as_fd()).is_ok_and(|stat| stat.kind() == fd::S_IFREG)
+}
+
+/// Reads passwd(5) line by line through a small buffer; lines that do not fit are skipped.
+fn push_home(home: &mut PathBuffer, file: &OwnedFd, uid: u32) -> sys::Result<bool> {
+    let mut buf = [0; 4096];
+    let mut filled = 0;
+    let mut skipping = false;
+    loop {
+        let n = fd::read(file.as_fd(), &mut buf[filled..])?;
+        let end = n == 0;
+        filled += n;
+        let mut start = 0;
+        while let Some(len) = buf[start..filled].iter().position(|&b| b == b'\n') {
+            let line = &buf[start..start + len];
+            start += len + 1;
+            if !std::mem::take(&mut skipping)
+                && let Some(dir) = home_in(line, uid)
+            {
+                home.push(dir)?;
+                return Ok(true);
+            }
+        }
+        if end {
+            let line = &buf[start..filled];
+            return match home_in(line, uid) {
+                Some(dir) if !skipping => home.push(dir).map(|()| true),
+                _ => Ok(false),
+            };
+        }
+        buf.copy_within(start..filled, 0);
+        filled -= start;
+        if filled == buf.len() {
+            skipping = true;
+            filled = 0;
+        }
+    }
+}
+
+/// The sixth field of a line whose third is `uid` in decimal.
+fn home_in(line: &[u8], uid: u32) -> Option<&[u8]> {
+    let mut fields = line.split(|&b| b == b':');
+    let number = fields.nth(2)?;
+    if number != Decimal::new(u64::from(uid)).as_bytes() {
+        return None;
+    }
+    fields.nth(2).filter(|dir| !dir.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Seek, Write};
+
+    fn home_of(passwd: &[u8], uid: u32) -> Option<Vec<u8>> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(passwd).unwrap();
+        file.rewind().unwrap();
+        let mut home = PathBuffer::default();
+        let found = push_home(&mut home, &OwnedFd::from(file), uid).unwrap();
+        found.then(|| home.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn the_home_directory_is_the_sixth_field() {
+        let passwd = b"root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh";
+        assert_eq!(home_of(passwd, 0).unwrap(), b"/root");
+        assert_eq!(home_of(passwd, 1000).unwrap(), b"/home/u");
+        assert_eq!(home_of(passwd, 7), None);
+    }
+
+    #[test]
+    fn lines_longer_than_the_buffer_are_skipped() {
+        let long = [b"x:x:1000:0:".as_slice(), &[b'y'; 9000], b":/no:\n"].concat();
+        let passwd = [&long, b"u:x:1000:1000::/yes:\n".as_slice()].concat();
+        assert_eq!(home_of(&passwd, 1000).unwrap(), b"/yes");
+    }
+
+    #[test]
+    fn an_empty_or_short_line_is_no_home() {
+        assert_eq!(home_of(b"u:x:5:5:::\nv:x:6\n", 5), None);
+        assert_eq!(home_of(b"u:x:5:5:::\nv:x:6\n", 6), None);
+    }
+}

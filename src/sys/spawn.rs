@@ -1,0 +1,99 @@
+//! A program run to its end, with a deadline: how hooks are executed.
+
+use super::process::{self, Block, Cloned, Exit, StringArray, Who};
+use super::{Errno, Result, check, fd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A program to run.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// Path of the file to execute.
+    pub path: &'a CStr,
+    /// Arguments, the program's name first.
+    pub args: &'a StringArray,
+    /// Environment.
+    pub env: &'a StringArray,
+    /// Standard input, read from where the descriptor stands.
+    pub input: BorrowedFd<'a>,
+    /// Standard output and error.
+    pub output: BorrowedFd<'a>,
+    /// After so many milliseconds the program and its process group are killed.
+    pub timeout: Option<u32>,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// By itself or by a signal that was not ours.
+    Exited(Exit),
+    /// Killed at its deadline.
+    TimedOut,
+    /// It was never executed.
+    NotExecuted(Errno),
+}
+
+/// Runs a program in a process group of its own and waits for it.
+///
+/// Only the program itself is waited for: what it leaves in the background goes on.
+///
+/// # Errors
+/// Those of pipe2(2), clone3(2), poll(2) and waitid(2).
+pub fn run(program: &Program<'_>) -> Result<Outcome> {
+    let (report, report_writer) = pipe()?;
+    let (pid, pidfd) = match process::clone3(0, None)? {
+        Cloned::Child => {
+            let errno = execute(program);
+            let _ = fd::write_all(report_writer.as_fd(), &(errno as i32).to_ne_bytes());
+            process::exit_now(127)
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(report_writer);
+    let mut errno = [0; 4];
+    if fd::read(report.as_fd(), &mut errno)? == errno.len() {
+        process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes)?;
+        return Ok(Outcome::NotExecuted(Errno::from_raw(i32::from_ne_bytes(errno))));
+    }
+    let [ended] = fd::poll_in([pidfd.as_fd()], program.timeout)?;
+    if !ended {
+        kill_group(pid, pidfd.as_fd());
+    }
+    match process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes)? {
+        Some((_, exit)) if ended => Ok(Outcome::Exited(exit)),
+        _ => Ok(Outcome::TimedOut),
+    }
+}
+
+/// Never returns but with the reason why the program could not be executed.
+fn execute(program: &Program<'_>) -> Errno {
+    let set_up = || -> Result<()> {
+        // SAFETY: takes no memory.
+        check(unsafe { libc::setpgid(0, 0) }.into())?;
+        fd::dup_onto(program.input, 0)?;
+        fd::dup_onto(program.output, 1)?;
+        fd::dup_onto(program.output, 2)?;
+        fd::cloexec_from(3)?;
+        super::signal::unblock_all()
+    };
+    match set_up() {
+        Err(errno) => errno,
+        Ok(()) => match process::execve(program.path, program.args, program.env) {
+            Err(errno) => errno,
+            Ok(never) => match never {},
+        },
+    }
+}
+
+/// Kills a child and the group that it leads. The number is safe to use: the child has not been
+/// waited for, so it cannot have been given to another.
+fn kill_group(pid: i32, pidfd: BorrowedFd<'_>) {
+    // SAFETY: takes no memory.
+    unsafe { libc::kill(-pid, libc::SIGKILL) };
+    // The group does not exist when the child was not that far yet.
+    let _ = process::pidfd_signal(pidfd, libc::SIGKILL);
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+}
