@@ -1,0 +1,142 @@
+//! The pure half of reading a config: bytes in, [`Loaded`] or one error out.
+
+use oci_spec::runtime::{IOPriorityClass, LinuxIdMapping, Spec};
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use super::{Extras, Loaded, ParseError, json, normalise, shape, version};
+
+/// Reads the text of a config.json.
+///
+/// # Errors
+/// [`ParseError`], with the JSON pointer of the value, or line and column where the text is no JSON.
+pub fn parse(text: &[u8]) -> Result<Loaded, ParseError> {
+    let text = check_start(text)?;
+    match serde_json::from_slice::<Spec>(text) {
+        Ok(spec) if !ambiguous(&spec) && !shape::suspicious(text) => {
+            let pids = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+            let pids = pids.and_then(|resources| resources.pids().as_ref());
+            let extras = Extras {
+                pids_limit: pids.map(|pids| pids.limit()),
+                ..Extras::default()
+            };
+            finish(spec, extras, Vec::new())
+        }
+        _ => parse_again(text),
+    }
+}
+
+fn finish(
+    spec: Spec,
+    extras: Extras,
+    warnings: Vec<super::Warning>,
+) -> Result<Loaded, ParseError> {
+    version::check(spec.version())?;
+    Ok(Loaded {
+        spec,
+        warnings,
+        extras,
+    })
+}
+
+/// Faults that a JSON parser would only call an unexpected character.
+fn check_start(text: &[u8]) -> Result<&[u8], ParseError> {
+    let mark = |encoding| Err(ParseError::ByteOrderMark { encoding });
+    match text {
+        [0xef, 0xbb, 0xbf, ..] => mark("UTF-8"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => mark("UTF-16"),
+        _ if text.trim_ascii().is_empty() => Err(ParseError::Empty),
+        _ => Ok(text),
+    }
+}
+
+/// The long way: as plain JSON, checked, rewritten, and only then typed.
+fn parse_again(text: &[u8]) -> Result<Loaded, ParseError> {
+    let json::Document {
+        value: mut config,
+        duplicates,
+    } = json::read(text)?;
+    if let Some(fault) = shape::duplicate(&duplicates) {
+        return Err(fault);
+    }
+    let mut extras = Extras::default();
+    let mut warnings = Vec::new();
+    normalise::normalise(&mut config, &mut extras, &mut warnings);
+    shape::check(&config)?;
+    extras.pids_limit = config
+        .pointer("/linux/resources/pids/limit")
+        .and_then(Value::as_i64);
+    check_hugepages(&config)?;
+    let spec = typed(&config)?;
+    finish(spec, extras, warnings)
+}
+
+fn typed(config: &Value) -> Result<Spec, ParseError> {
+    serde_path_to_error::deserialize(config).map_err(|error| {
+        let pointer = pointer(error.path());
+        let value = config.pointer(&pointer).and_then(Value::as_str);
+        match (shape::name_of(&pointer), value) {
+            (Some(what), Some(value)) => ParseError::UnknownName {
+                value: value.to_owned(),
+                what,
+                pointer,
+            },
+            _ => ParseError::Type {
+                pointer,
+                source: error.into_inner(),
+            },
+        }
+    })
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    path.iter().fold(String::new(), |pointer, segment| match segment {
+        Segment::Seq { index } => json::join(&pointer, index),
+        Segment::Map { key } => json::join(&pointer, key),
+        // An enum's variant is no step in the text.
+        Segment::Enum { .. } | Segment::Unknown => pointer,
+    })
+}
+
+fn check_hugepages(config: &Value) -> Result<(), ParseError> {
+    let mut fault = Ok(());
+    let pattern = "/linux/resources/hugepageLimits/*/limit";
+    json::each(config, pattern, &mut |pointer, limit| {
+        if let Some(value) = limit.as_i64().filter(|value| *value < 0) {
+            let pointer = pointer.to_owned();
+            fault = Err(ParseError::Negative { pointer, value });
+        }
+    });
+    fault
+}
+
+/// Whether some value of `spec` is what the type makes of an absent required member, or is not in its range.
+fn ambiguous(spec: &Spec) -> bool {
+    let process = spec.process().as_ref().is_some_and(|process| {
+        let rlimits = process.rlimits().iter().flatten();
+        let priority = process.io_priority().as_ref();
+        rlimits.into_iter().any(|limit| limit.soft() == 0 || limit.hard() == 0)
+            || priority.is_some_and(|priority| priority.class() == IOPriorityClass::IoprioClassBe)
+    });
+    let mounts = spec.mounts().iter().flatten().any(|mount| {
+        incomplete(mount.uid_mappings()) || incomplete(mount.gid_mappings())
+    });
+    spec.version().is_empty() || process || mounts || ambiguous_linux(spec)
+}
+
+fn ambiguous_linux(spec: &Spec) -> bool {
+    let Some(linux) = spec.linux() else {
+        return false;
+    };
+    let resources = linux.resources().as_ref().is_some_and(|resources| {
+        let mut hugepages = resources.hugepage_limits().iter().flatten();
+        resources.pids().as_ref().is_some_and(|pids| pids.limit() == 0)
+            || hugepages.any(|hugepages| hugepages.limit() <= 0)
+    });
+    resources || incomplete(linux.uid_mappings()) || incomplete(linux.gid_mappings())
+}
+
+fn incomplete(mappings: &Option<Vec<LinuxIdMapping>>) -> bool {
+    let mut mappings = mappings.iter().flatten();
+    mappings.any(|mapping| mapping.host_id() == 0 || mapping.size() == 0)
+}
