@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::sys::Errno;
+
 /// Exit status of every verb that fails before a container process could give its own.
 pub const FAILURE: u8 = 1;
 
@@ -47,8 +49,8 @@ pub trait Report: Error {
 ///
 /// A level whose text already ends with its source's text is not repeated. Control characters are escaped, so that a
 /// name out of a config can neither break the line nor drive a terminal.
-pub fn sentence(error: &dyn Error) -> String {
-    let mut line = error.to_string();
+pub fn sentence(error: &(dyn Error + 'static)) -> String {
+    let mut line = Cause(error).to_string();
     let mut level = error.source();
     while let Some(cause) = level {
         let text = Cause(cause).to_string();
@@ -72,6 +74,9 @@ pub fn complete(mut facts: Facts, error: &(dyn Error + 'static)) -> Facts {
 fn errno(error: &(dyn Error + 'static)) -> Option<i32> {
     let mut level = Some(error);
     while let Some(current) = level {
+        if let Some(errno) = current.downcast_ref::<Errno>() {
+            return Some(*errno as i32);
+        }
         if let Some(io) = current.downcast_ref::<std::io::Error>() {
             return io.raw_os_error();
         }
@@ -82,29 +87,35 @@ fn errno(error: &(dyn Error + 'static)) -> Option<i32> {
 
 /// The text of an I/O error in the crate's style: lower case first letter, no `(os error 2)`.
 pub fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = match text.find(" (os error ") {
-        Some(end) => &text[..end],
-        None => &text,
-    };
+    match error.raw_os_error() {
+        Some(errno) => describe(Errno::from_raw(errno)),
+        None => error.to_string(),
+    }
+}
+
+/// The words of strerror(3), but for a capital that starts no name: `no such file or directory`, `I/O error`.
+pub fn describe(errno: Errno) -> String {
+    let text = errno.desc();
     let mut letters = text.chars();
-    match letters.next() {
-        // A word all in capitals is a name and stays.
-        Some(first) if !letters.as_str().starts_with(|c: char| c.is_uppercase()) => {
-            first.to_lowercase().chain(letters).collect()
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
         }
         _ => text.to_owned(),
     }
 }
 
-/// One level of a chain; I/O errors are rewritten, as they come from the standard library in another style.
+/// One level of a chain; what the kernel answered is rewritten, as its types print it in another style.
 struct Cause<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Cause<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(errno) = self.0.downcast_ref::<Errno>() {
+            return out.write_str(&describe(*errno));
+        }
         match self.0.downcast_ref::<std::io::Error>() {
             Some(io) => out.write_str(&reason(io)),
-            None => self.0.fmt(out),
+            None => fmt::Display::fmt(self.0, out),
         }
     }
 }
@@ -142,10 +153,7 @@ mod tests {
     struct Inner;
 
     fn not_found(path: &str) -> Sample {
-        Sample::Open {
-            path: path.into(),
-            source: io::Error::from_raw_os_error(2),
-        }
+        Sample::Open { path: path.into(), source: io::Error::from_raw_os_error(2) }
     }
 
     #[test]
@@ -171,10 +179,7 @@ mod tests {
     fn errno_is_found_in_the_chain() {
         assert_eq!(complete(Facts::default(), &not_found("/x")).errno, Some(2));
         assert_eq!(complete(Facts::default(), &Inner).errno, None);
-        let known = Facts {
-            errno: Some(13),
-            ..Facts::default()
-        };
+        let known = Facts { errno: Some(13), ..Facts::default() };
         assert_eq!(complete(known, &not_found("/x")).errno, Some(13));
     }
 
@@ -182,5 +187,7 @@ mod tests {
     fn reasons_keep_names_in_capitals() {
         assert_eq!(reason(&io::Error::other("EOF inside")), "EOF inside");
         assert_eq!(reason(&io::Error::from_raw_os_error(13)), "permission denied");
+        assert_eq!(describe(Errno::EIO), "I/O error");
+        assert_eq!(sentence(&Errno::ENOENT), "no such file or directory");
     }
 }

@@ -1,7 +1,10 @@
 //! cloison, a daemonless OCI container runtime.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+pub mod error;
 pub mod id;
+pub mod log;
 pub mod plan;
 pub mod seccomp;
+pub mod spec;
 pub mod sys;
 pub mod wire;

@@ -86,19 +86,14 @@ impl Log {
     pub fn open(path: &Path, format: Format, level: Level) -> Result<Self, Error> {
         let text = path.to_string_lossy();
         if SERVICES.iter().any(|service| text.starts_with(service)) {
-            return Err(Error::Destination {
-                destination: path.to_owned(),
-            });
+            return Err(Error::Destination { destination: path.to_owned() });
         }
         let file = OpenOptions::new()
             .append(true)
             .create(true)
             .mode(0o644)
             .open(path)
-            .map_err(|source| Error::Open {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(|source| Error::Open { path: path.to_owned(), source })?;
         Ok(Self { file, format, level })
     }
 
@@ -133,12 +128,7 @@ fn json_line(level: Level, message: &str, facts: &Facts, time: &str) -> String {
         #[serde(flatten)]
         facts: &'a Facts,
     }
-    let entry = Line {
-        level,
-        msg: message,
-        time,
-        facts,
-    };
+    let entry = Line { level, msg: message, time, facts };
     // Only a path that is not UTF-8 can fail here; the three members that engines read always can be written.
     let mut line = serde_json::to_string(&entry).unwrap_or_else(|_| {
         format!(
@@ -186,7 +176,8 @@ const fn civil_from_days(days: u64) -> (u64, u64, u64) {
     const DAYS_PER_ERA: u64 = 146_097; // 400 years
     let days = days + DAYS_BEFORE_1970;
     let (era, day_of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
@@ -295,7 +286,8 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_opened_names_itself() {
-        let error = Log::open(Path::new("/nonexistent/log"), Format::Text, Level::Error).unwrap_err();
+        let error =
+            Log::open(Path::new("/nonexistent/log"), Format::Text, Level::Error).unwrap_err();
         assert_eq!(
             crate::error::sentence(&error),
             "open log /nonexistent/log: no such file or directory"

@@ -12,24 +12,13 @@ pub const LIMIT: u64 = 64 << 20;
 
 /// The whole of the regular file at `path`.
 pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let file = open(path).map_err(|source| Error::Open {
-        path: path.to_owned(),
-        source,
-    })?;
-    let failed = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let file = open(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+    let failed = |source| Error::Read { path: path.to_owned(), source };
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(Error::NotRegular {
-            path: path.to_owned(),
-            kind: kind(metadata.file_type()),
-        });
+        return Err(Error::NotRegular { path: path.to_owned(), kind: kind(metadata.file_type()) });
     }
-    let too_large = || Error::TooLarge {
-        path: path.to_owned(),
-    };
+    let too_large = || Error::TooLarge { path: path.to_owned() };
     if metadata.len() > LIMIT {
         return Err(too_large());
     }
@@ -55,10 +44,7 @@ pub fn bundle_fault(bundle: &Path) -> Option<Error> {
 /// Opening a fifo would wait for its writer, and opening a device can do anything; O_NONBLOCK avoids both.
 fn open(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(crate::sys::fd::NONBLOCK)
-        .open(path)
+    fs::OpenOptions::new().read(true).custom_flags(crate::sys::fd::O_NONBLOCK).open(path)
 }
 
 fn kind(file_type: FileType) -> &'static str {

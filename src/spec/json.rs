@@ -22,10 +22,7 @@ pub struct Document {
 pub fn read(text: &[u8]) -> Result<Document, ParseError> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let reader = Reader {
-        pointer: String::new(),
-        duplicates: &mut duplicates,
-    };
+    let reader = Reader { pointer: String::new(), duplicates: &mut duplicates };
     let value = reader.deserialize(&mut deserializer).map_err(syntax)?;
     deserializer.end().map_err(syntax)?;
     Ok(Document { value, duplicates })
@@ -155,10 +152,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
             if object.contains_key(&name) {
                 self.duplicates.push(pointer.clone());
             }
-            let value = members.next_value_seed(Reader {
-                pointer,
-                duplicates: self.duplicates,
-            })?;
+            let value = members.next_value_seed(Reader { pointer, duplicates: self.duplicates })?;
             object.insert(name, value);
         }
         Ok(Value::Object(object))

@@ -72,10 +72,8 @@ pub struct UnknownCapability {
 }
 
 fn listed(dropped: &[UnknownCapability]) -> String {
-    let entries: Vec<String> = dropped
-        .iter()
-        .map(|entry| format!("{} ({})", entry.name, entry.pointer))
-        .collect();
+    let entries: Vec<String> =
+        dropped.iter().map(|entry| format!("{} ({})", entry.name, entry.pointer)).collect();
     entries.join(", ")
 }
 

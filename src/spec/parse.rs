@@ -1,6 +1,8 @@
 //! The pure half of reading a config: bytes in, [`Loaded`] or one error out.
 
-use oci_spec::runtime::{IOPriorityClass, LinuxIdMapping, Spec};
+use oci_spec::runtime::{
+    IOPriorityClass, Linux, LinuxBlockIo, LinuxIdMapping, LinuxResources, Process, Spec,
+};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
@@ -16,27 +18,16 @@ pub fn parse(text: &[u8]) -> Result<Loaded, ParseError> {
         Ok(spec) if !ambiguous(&spec) && !shape::suspicious(text) => {
             let pids = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
             let pids = pids.and_then(|resources| resources.pids().as_ref());
-            let extras = Extras {
-                pids_limit: pids.map(|pids| pids.limit()),
-                ..Extras::default()
-            };
+            let extras = Extras { pids_limit: pids.map(|pids| pids.limit()), ..Extras::default() };
             finish(spec, extras, Vec::new())
         }
         _ => parse_again(text),
     }
 }
 
-fn finish(
-    spec: Spec,
-    extras: Extras,
-    warnings: Vec<super::Warning>,
-) -> Result<Loaded, ParseError> {
+fn finish(spec: Spec, extras: Extras, warnings: Vec<super::Warning>) -> Result<Loaded, ParseError> {
     version::check(spec.version())?;
-    Ok(Loaded {
-        spec,
-        warnings,
-        extras,
-    })
+    Ok(Loaded { spec, warnings, extras })
 }
 
 /// Faults that a JSON parser would only call an unexpected character.
@@ -52,10 +43,7 @@ fn check_start(text: &[u8]) -> Result<&[u8], ParseError> {
 
 /// The long way: as plain JSON, checked, rewritten, and only then typed.
 fn parse_again(text: &[u8]) -> Result<Loaded, ParseError> {
-    let json::Document {
-        value: mut config,
-        duplicates,
-    } = json::read(text)?;
+    let json::Document { value: mut config, duplicates } = json::read(text)?;
     if let Some(fault) = shape::duplicate(&duplicates) {
         return Err(fault);
     }
@@ -63,9 +51,7 @@ fn parse_again(text: &[u8]) -> Result<Loaded, ParseError> {
     let mut warnings = Vec::new();
     normalise::normalise(&mut config, &mut extras, &mut warnings);
     shape::check(&config)?;
-    extras.pids_limit = config
-        .pointer("/linux/resources/pids/limit")
-        .and_then(Value::as_i64);
+    extras.pids_limit = config.pointer("/linux/resources/pids/limit").and_then(Value::as_i64);
     check_hugepages(&config)?;
     let spec = typed(&config)?;
     finish(spec, extras, warnings)
@@ -76,15 +62,10 @@ fn typed(config: &Value) -> Result<Spec, ParseError> {
         let pointer = pointer(error.path());
         let value = config.pointer(&pointer).and_then(Value::as_str);
         match (shape::name_of(&pointer), value) {
-            (Some(what), Some(value)) => ParseError::UnknownName {
-                value: value.to_owned(),
-                what,
-                pointer,
-            },
-            _ => ParseError::Type {
-                pointer,
-                source: error.into_inner(),
-            },
+            (Some(what), Some(value)) => {
+                ParseError::UnknownName { value: value.to_owned(), what, pointer }
+            }
+            _ => ParseError::Type { pointer, source: error.into_inner() },
         }
     })
 }
@@ -112,31 +93,51 @@ fn check_hugepages(config: &Value) -> Result<(), ParseError> {
 
 /// Whether some value of `spec` is what the type makes of an absent required member, or is not in its range.
 fn ambiguous(spec: &Spec) -> bool {
-    let process = spec.process().as_ref().is_some_and(|process| {
-        let rlimits = process.rlimits().iter().flatten();
-        let priority = process.io_priority().as_ref();
-        rlimits.into_iter().any(|limit| limit.soft() == 0 || limit.hard() == 0)
-            || priority.is_some_and(|priority| priority.class() == IOPriorityClass::IoprioClassBe)
-    });
-    let mounts = spec.mounts().iter().flatten().any(|mount| {
-        incomplete(mount.uid_mappings()) || incomplete(mount.gid_mappings())
-    });
-    spec.version().is_empty() || process || mounts || ambiguous_linux(spec)
+    let root = spec.root().as_ref();
+    let mut mounts = spec.mounts().iter().flatten();
+    spec.version().is_empty()
+        || root.is_some_and(|root| root.path().as_os_str().is_empty())
+        || spec.process().as_ref().is_some_and(ambiguous_process)
+        || mounts.any(|mount| incomplete(mount.uid_mappings()) || incomplete(mount.gid_mappings()))
+        || spec.linux().as_ref().is_some_and(ambiguous_linux)
 }
 
-fn ambiguous_linux(spec: &Spec) -> bool {
-    let Some(linux) = spec.linux() else {
-        return false;
-    };
-    let resources = linux.resources().as_ref().is_some_and(|resources| {
-        let mut hugepages = resources.hugepage_limits().iter().flatten();
-        resources.pids().as_ref().is_some_and(|pids| pids.limit() == 0)
-            || hugepages.any(|hugepages| hugepages.limit() <= 0)
-    });
-    resources || incomplete(linux.uid_mappings()) || incomplete(linux.gid_mappings())
+fn ambiguous_process(process: &Process) -> bool {
+    let mut rlimits = process.rlimits().iter().flatten();
+    let priority = process.io_priority().as_ref();
+    rlimits.any(|limit| limit.soft() == 0 || limit.hard() == 0)
+        || process.console_size().is_some_and(|size| size.height() == 0 || size.width() == 0)
+        || priority.is_some_and(|priority| priority.class() == IOPriorityClass::IoprioClassBe)
+}
+
+fn ambiguous_linux(linux: &Linux) -> bool {
+    let mut devices = linux.devices().iter().flatten();
+    devices.any(|device| device.path().as_os_str().is_empty())
+        || incomplete(linux.uid_mappings())
+        || incomplete(linux.gid_mappings())
+        || linux.resources().as_ref().is_some_and(ambiguous_resources)
+}
+
+fn ambiguous_resources(resources: &LinuxResources) -> bool {
+    let mut hugepages = resources.hugepage_limits().iter().flatten();
+    let network = resources.network().as_ref();
+    resources.pids().as_ref().is_some_and(|pids| pids.limit() == 0)
+        || hugepages.any(|hugepages| hugepages.limit() <= 0 || hugepages.page_size().is_empty())
+        || network.is_some_and(|network| network.priorities().is_some())
+        || resources.block_io().as_ref().is_some_and(names_devices)
+}
+
+/// Device numbers of which a part is zero are common, so any is worth a second look.
+fn names_devices(block_io: &LinuxBlockIo) -> bool {
+    block_io.weight_device().is_some()
+        || block_io.throttle_read_bps_device().is_some()
+        || block_io.throttle_write_bps_device().is_some()
+        || block_io.throttle_read_iops_device().is_some()
+        || block_io.throttle_write_iops_device().is_some()
 }
 
 fn incomplete(mappings: &Option<Vec<LinuxIdMapping>>) -> bool {
     let mut mappings = mappings.iter().flatten();
-    mappings.any(|mapping| mapping.host_id() == 0 || mapping.size() == 0)
+    mappings
+        .any(|mapping| mapping.host_id() == 0 || mapping.container_id() == 0 || mapping.size() == 0)
 }

@@ -6,7 +6,9 @@ use serde_json::Value;
 use super::ParseError;
 use super::json::{each, join};
 
-/// An object and its required members, from schema/config-schema.json and schema/config-linux.json.
+/// An object and its required members, from schema/config-schema.json and schema/config-linux.json. A member whose
+/// absence the typed parse cannot tell and that is required here must be asked for in `parse::ambiguous`, so that
+/// both ways give one answer; `allow` of a device rule is not, as absence denies.
 struct Object {
     pattern: &'static str,
     required: &'static [&'static str],
@@ -50,7 +52,7 @@ const OBJECTS: &[Object] = &[
     object("/linux/seccomp/syscalls/*", &["names", "action"]),
     object("/linux/seccomp/syscalls/*/args/*", &["index", "value", "op"]),
     object("/linux/resources", &[]),
-    object("/linux/resources/devices/*", &["allow"]),
+    object("/linux/resources/devices/*", &[]),
     object("/linux/resources/memory", &[]),
     object("/linux/resources/cpu", &[]),
     object("/linux/resources/pids", &[]),
@@ -127,9 +129,7 @@ fn object_fault(pointer: &str, value: &Value, required: &[&str]) -> Option<Parse
         });
     };
     let absent = required.iter().find(|name| !members.contains_key(**name))?;
-    Some(ParseError::Missing {
-        pointer: join(pointer, absent),
-    })
+    Some(ParseError::Missing { pointer: join(pointer, absent) })
 }
 
 /// The first member given twice that cloison would read.
@@ -138,9 +138,7 @@ pub fn duplicate(duplicates: &[String]) -> Option<ParseError> {
         let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
         !DICTIONARIES.contains(&parent)
     })?;
-    Some(ParseError::Duplicate {
-        pointer: read.clone(),
-    })
+    Some(ParseError::Duplicate { pointer: read.clone() })
 }
 
 const fn kind(value: &Value) -> &'static str {
@@ -164,10 +162,7 @@ pub fn name_of(pointer: &str) -> Option<&'static str> {
         });
         all && tokens.next().is_none()
     };
-    NAMES
-        .iter()
-        .find(|(pattern, _)| matching(pattern))
-        .map(|(_, what)| *what)
+    NAMES.iter().find(|(pattern, _)| matching(pattern)).map(|(_, what)| *what)
 }
 
 /// Whether `text` may hold an array where an object belongs, which the typed parse would take for the members in

@@ -8,15 +8,11 @@ const MAJOR: &str = "1";
 /// Accepts any 1.x.
 pub fn check(version: &str) -> Result<(), ParseError> {
     if !is_semver(version) {
-        return Err(ParseError::VersionFormat {
-            version: version.to_owned(),
-        });
+        return Err(ParseError::VersionFormat { version: version.to_owned() });
     }
     match version.split('.').next() {
         Some(MAJOR) => Ok(()),
-        _ => Err(ParseError::Version {
-            version: version.to_owned(),
-        }),
+        _ => Err(ParseError::Version { version: version.to_owned() }),
     }
 }
 
@@ -87,8 +83,20 @@ mod tests {
     #[test]
     fn what_is_no_version_is_refused() {
         for version in [
-            "", "1", "1.0", "1.0.0.0", "v1.0.0", "01.0.0", "1.0.00", "1.0.0-", "1.0.0+", "1.0.0-01",
-            "1.0.0-a..b", " 1.0.0", "1.0.x", "1..0",
+            "",
+            "1",
+            "1.0",
+            "1.0.0.0",
+            "v1.0.0",
+            "01.0.0",
+            "1.0.00",
+            "1.0.0-",
+            "1.0.0+",
+            "1.0.0-01",
+            "1.0.0-a..b",
+            " 1.0.0",
+            "1.0.x",
+            "1..0",
         ] {
             let error = check(version).unwrap_err();
             assert!(matches!(error, ParseError::VersionFormat { .. }), "{version}");
