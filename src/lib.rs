@@ -1,5 +1,6 @@
 //! cloison, a daemonless OCI container runtime.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+pub mod cli;
 pub mod error;
 pub mod id;
 pub mod log;
@@ -7,4 +8,5 @@ pub mod plan;
 pub mod seccomp;
 pub mod spec;
 pub mod sys;
+pub mod verbs;
 pub mod wire;

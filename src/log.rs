@@ -65,6 +65,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The value of `--log`.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Open { path, .. } => path,
+            Self::Destination { destination } => destination,
+        }
+    }
+}
+
 /// The file behind `--log`.
 #[derive(Debug)]
 pub struct Log {
