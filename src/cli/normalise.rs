@@ -36,6 +36,8 @@ pub fn normalise(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
                 value_follows = takes_value;
                 out.push(arg);
             }
+            // Two dashes make the refusal name the whole word instead of its first letter.
+            Word::Misspelt => out.push(OsString::from_vec([b"-", arg.as_bytes()].concat())),
             Word::Unknown => out.push(arg),
         }
     }
@@ -50,8 +52,16 @@ fn same(a: &Command, b: &Command) -> bool {
 /// What one argument is, as far as it matters here.
 enum Word<'a> {
     Plain,
-    Long { name: &'a [u8], value: Option<&'a [u8]>, arg: &'a Arg },
-    Short { takes_value: bool },
+    Long {
+        name: &'a [u8],
+        value: Option<&'a [u8]>,
+        arg: &'a Arg,
+    },
+    Short {
+        takes_value: bool,
+    },
+    /// One dash and a word, whose first letter is no option either.
+    Misspelt,
     Unknown,
 }
 
@@ -61,12 +71,17 @@ impl<'a> Word<'a> {
         let Some(body) = bytes.strip_prefix(b"-").filter(|body| !body.is_empty()) else {
             return Self::Plain;
         };
-        if let [letter] = body {
-            let named = |arg: &&Arg| arg.get_short() == Some(char::from(*letter));
-            let known = scope.get_arguments().find(named);
-            return Self::Short { takes_value: known.is_some_and(takes_value) };
+        let letter = |letter: u8| {
+            let named = |arg: &&Arg| arg.get_short() == Some(char::from(letter));
+            scope.get_arguments().find(named)
+        };
+        if let [only] = body {
+            return Self::Short { takes_value: letter(*only).is_some_and(takes_value) };
         }
-        let body = body.strip_prefix(b"-").unwrap_or(body);
+        let (body, first) = match body.strip_prefix(b"-") {
+            Some(body) => (body, None),
+            None => (body, body.first()),
+        };
         let (name, value) = match body.iter().position(|byte| *byte == b'=') {
             Some(at) => (&body[..at], Some(&body[at + 1..])),
             None => (body, None),
@@ -74,6 +89,7 @@ impl<'a> Word<'a> {
         let named = |arg: &&Arg| arg.get_long().is_some_and(|long| long.as_bytes() == name);
         match scope.get_arguments().find(named) {
             Some(arg) => Self::Long { name, value, arg },
+            None if first.is_some_and(|first| letter(*first).is_none()) => Self::Misspelt,
             None => Self::Unknown,
         }
     }
@@ -131,9 +147,8 @@ mod tests {
             "c create -b /b x",
             "c list -qf json",
             "c kill x -9",
-            "c create -unknown x",
             "c create -- -pid-file",
-            "c list -root /r",
+            "c create -book x",
             "c create -",
         ] {
             assert_eq!(normalised(line), line);
@@ -141,10 +156,17 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_option_is_refused_whole() {
+        assert_eq!(normalised("c create -nope x"), "c create --nope x");
+        assert_eq!(normalised("c list -root /r"), "c list --root /r");
+        assert_eq!(normalised("c list -help"), "c list --help");
+    }
+
+    #[test]
     fn a_value_is_no_verb() {
         assert_eq!(normalised("c --root list -debug list -q"), "c --root list --debug list -q");
         assert_eq!(normalised("c --root=list -debug run"), "c --root=list --debug run");
-        assert_eq!(normalised("c start list -quiet"), "c start list -quiet");
+        assert_eq!(normalised("c start list -quiet"), "c start list --quiet");
     }
 
     #[test]

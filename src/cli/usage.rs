@@ -6,22 +6,19 @@ use clap::error::ErrorKind;
 
 use super::report::Reporter;
 use super::{Error, options, output};
-use crate::error::FAILURE;
 
 /// Prints help that was asked for, or says what is wrong, also in the log if one can be made out; gives the status.
 pub fn answer(refused: &clap::Error, args: &[OsString]) -> u8 {
-    match refused.kind() {
-        ErrorKind::DisplayHelp => match output::text(&refused.render().to_string()) {
-            Ok(()) => 0,
-            Err(_) => FAILURE,
+    let text = refused.render().to_string();
+    let error = match refused.kind() {
+        ErrorKind::DisplayHelp => match output::text(&text) {
+            Ok(()) => return 0,
+            Err(error) => error,
         },
-        _ => {
-            let mut reporter = globals(args)
-                .and_then(|globals| Reporter::open(&globals).ok())
-                .unwrap_or_else(Reporter::stderr);
-            reporter.failure(&Error::Usage { sentence: sentence(&refused.render().to_string()) })
-        }
-    }
+        _ => Error::Usage { sentence: sentence(&text) },
+    };
+    let asked = globals(args).and_then(|globals| Reporter::open(&globals).ok());
+    asked.unwrap_or_else(Reporter::stderr).failure(&error)
 }
 
 /// The global options, whatever follows them.
