@@ -14,15 +14,21 @@ use super::{Extras, Loaded, ParseError, json, normalise, shape, version};
 /// [`ParseError`], with the JSON pointer of the value, or line and column where the text is no JSON.
 pub fn parse(text: &[u8]) -> Result<Loaded, ParseError> {
     let text = check_start(text)?;
-    match serde_json::from_slice::<Spec>(text) {
-        Ok(spec) if !ambiguous(&spec) && !shape::suspicious(text) => {
-            let pids = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-            let pids = pids.and_then(|resources| resources.pids().as_ref());
+    match at_once(text) {
+        Some(spec) => {
+            let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+            let pids = resources.and_then(|resources| resources.pids().as_ref());
             let extras = Extras { pids_limit: pids.map(|pids| pids.limit()), ..Extras::default() };
             finish(spec, extras, Vec::new())
         }
-        _ => parse_again(text),
+        None => parse_again(text),
     }
+}
+
+/// The config, if the typed parse takes it and loses nothing.
+fn at_once(text: &[u8]) -> Option<Spec> {
+    let spec = serde_json::from_slice(text).ok()?;
+    Some(spec).filter(|spec| !ambiguous(spec) && !shape::suspicious(text))
 }
 
 fn finish(spec: Spec, extras: Extras, warnings: Vec<super::Warning>) -> Result<Loaded, ParseError> {
@@ -140,4 +146,105 @@ fn incomplete(mappings: &Option<Vec<LinuxIdMapping>>) -> bool {
     let mut mappings = mappings.iter().flatten();
     mappings
         .any(|mapping| mapping.host_id() == 0 || mapping.container_id() == 0 || mapping.size() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CONFIG: &str = include_str!("../verbs/default-config.json");
+
+    /// Pointers of all values of the config but itself.
+    fn pointers(value: &Value, pointer: &str, found: &mut Vec<String>) {
+        let members: Vec<(String, &Value)> = match value {
+            Value::Object(members) => members.iter().map(|(name, v)| (name.clone(), v)).collect(),
+            Value::Array(items) => {
+                items.iter().enumerate().map(|(at, v)| (at.to_string(), v)).collect()
+            }
+            _ => Vec::new(),
+        };
+        for (name, member) in members {
+            let pointer = json::join(pointer, name);
+            pointers(member, &pointer, found);
+            found.push(pointer);
+        }
+    }
+
+    fn replacements() -> Vec<Value> {
+        vec![
+            Value::Null,
+            serde_json::json!(0),
+            serde_json::json!(-1),
+            serde_json::json!(u64::MAX),
+            serde_json::json!(""),
+            serde_json::json!([]),
+            serde_json::json!({}),
+            serde_json::json!([[]]),
+            serde_json::json!(true),
+        ]
+    }
+
+    #[test]
+    fn an_ordinary_config_is_read_in_one_pass() {
+        assert!(at_once(CONFIG.as_bytes()).is_some());
+    }
+
+    #[test]
+    fn both_ways_agree_whatever_value_is_changed() {
+        let config: Value = serde_json::from_str(CONFIG).unwrap();
+        let mut all = Vec::new();
+        pointers(&config, "", &mut all);
+        for pointer in &all {
+            for replacement in replacements() {
+                let mut changed = config.clone();
+                *changed.pointer_mut(pointer).unwrap() = replacement.clone();
+                let text = changed.to_string();
+                let whole = parse(text.as_bytes());
+                let long = parse_again(text.as_bytes());
+                let (whole, long) =
+                    (whole.map_err(|e| e.to_string()), long.map_err(|e| e.to_string()));
+                assert_eq!(whole, long, "{pointer} = {replacement}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_agree_whatever_member_is_missing() {
+        let config: Value = serde_json::from_str(CONFIG).unwrap();
+        let mut all = Vec::new();
+        pointers(&config, "", &mut all);
+        for pointer in &all {
+            let mut changed = config.clone();
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            if let Some(Value::Object(members)) = changed.pointer_mut(parent) {
+                members.remove(name);
+            }
+            let text = changed.to_string();
+            let whole = parse(text.as_bytes()).map_err(|e| e.to_string());
+            let long = parse_again(text.as_bytes()).map_err(|e| e.to_string());
+            assert_eq!(whole, long, "{pointer}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reader(text in any::<Vec<u8>>()) {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_damage_to_a_config_breaks_the_reader(
+            at in 0..CONFIG.len(),
+            length in 0usize..40,
+            patch in "[\\[\\]{}\",:0-9a-zA-Z \\\\-]{0,8}",
+        ) {
+            let mut text = CONFIG.as_bytes().to_vec();
+            let end = (at + length).min(text.len());
+            text.splice(at..end, patch.bytes());
+            if let Err(error) = parse(&text) {
+                prop_assert!(!error.to_string().is_empty());
+            }
+        }
+    }
 }
