@@ -23,7 +23,7 @@ pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> 
         let sentence = "no command given, see cloison --help".to_owned();
         return Err(Error::Usage { sentence });
     };
-    reporter.debug(&format_args!("cloison {}: {verb:?}", env!("CARGO_PKG_VERSION")));
+    reporter.debug(&format_args!("cloison {}: {verb:?}", verbs::features::VERSION));
     match verb {
         Verb::Run(run) => return self::run(&globals, run),
         Verb::Create(create) => self::create(&globals, create, reporter),
@@ -36,7 +36,7 @@ pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> 
         }
         Verb::List(list) => self::list(&globals, &list),
         Verb::Spec(spec) => self::spec(&spec),
-        Verb::Features => Ok(()),
+        Verb::Features => output::json(&verbs::features::features(), Layout::Indented),
         Verb::Explain(explain) => self::explain(&globals, explain),
     }?;
     Ok(0)
@@ -44,13 +44,8 @@ pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> 
 
 /// What `--version` prints: engines read the first line up to the word `version`, and what follows `commit:`.
 fn version() -> String {
-    let commit = option_env!("CLOISON_COMMIT").filter(|commit| !commit.is_empty());
-    format!(
-        "cloison version {}\ncommit: {}\nspec: {}\n",
-        env!("CARGO_PKG_VERSION"),
-        commit.unwrap_or("unknown"),
-        crate::spec::VERSION
-    )
+    let (version, commit) = (verbs::features::VERSION, verbs::features::commit());
+    format!("cloison version {version}\ncommit: {commit}\nspec: {}\n", crate::spec::VERSION)
 }
 
 fn context(globals: &Globals) -> Result<Context, Error> {
