@@ -1,1 +1,5 @@
-fn main() {}
+//! The command: argv in, exit status out.
+
+fn main() -> std::process::ExitCode {
+    cloison::cli::run(std::env::args_os()).into()
+}

@@ -1,0 +1,171 @@
+//! From options to requests, and from answers to text.
+
+use std::path::{Path, PathBuf};
+
+use super::options::{self, Globals, ListFormat, Options, Verb};
+use super::output::{self, Layout};
+use super::report::Reporter;
+use super::{Error, root, signal, table};
+use crate::id::ContainerId;
+use crate::sys::process::{getegid, geteuid};
+use crate::verbs::{
+    self, Context, CreateRequest, DeleteRequest, ExplainRequest, Keep, Keyring, KillRequest,
+    KillScope, ManagerChoice, Mode, RootSwitch, Rootless, RunRequest, StateReport, Subreaper,
+};
+
+/// Carries out one command and gives its exit status.
+pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> {
+    let Options { globals, verb } = options;
+    if globals.version {
+        return output::text(&version()).map(|()| 0);
+    }
+    let Some(verb) = verb else {
+        let sentence = "no command given, see cloison --help".to_owned();
+        return Err(Error::Usage { sentence });
+    };
+    reporter.debug(&format_args!("cloison {}: {verb:?}", verbs::features::VERSION));
+    match verb {
+        Verb::Run(run) => return self::run(&globals, run),
+        Verb::Create(create) => self::create(&globals, create, reporter),
+        Verb::Start(start) => Ok(verbs::start::start(&context(&globals)?, &id(&start.id)?)?),
+        Verb::State(state) => self::state(&globals, &state.id),
+        Verb::Kill(kill) => self::kill(&globals, &kill),
+        Verb::Delete(delete) => {
+            let request = DeleteRequest { id: id(&delete.id)?, force: delete.force };
+            Ok(verbs::delete::delete(&context(&globals)?, &request)?)
+        }
+        Verb::List(list) => self::list(&globals, &list),
+        Verb::Spec(spec) => self::spec(&spec),
+        Verb::Features => output::json(&verbs::features::features(), Layout::Indented),
+        Verb::Explain(explain) => self::explain(&globals, explain),
+    }?;
+    Ok(0)
+}
+
+/// What `--version` prints: engines read the first line up to the word `version`, and what follows `commit:`.
+fn version() -> String {
+    let (version, commit) = (verbs::features::VERSION, verbs::features::commit());
+    format!("cloison version {version}\ncommit: {commit}\nspec: {}\n", crate::spec::VERSION)
+}
+
+fn context(globals: &Globals) -> Result<Context, Error> {
+    context_at(globals, root::choose(globals.root.as_deref())?)
+}
+
+fn context_at(globals: &Globals, root: PathBuf) -> Result<Context, Error> {
+    let manager = match (globals.systemd_cgroup, globals.cgroup_manager) {
+        (true, _) | (_, Some(options::CgroupManager::Systemd)) => ManagerChoice::Systemd,
+        (_, Some(options::CgroupManager::Disabled)) => ManagerChoice::Disabled,
+        (_, Some(options::CgroupManager::Cgroupfs) | None) => ManagerChoice::Cgroupfs,
+    };
+    let rootless = match globals.rootless {
+        options::Rootless::Auto => Rootless::Auto,
+        options::Rootless::True => Rootless::True,
+        options::Rootless::False => Rootless::False,
+    };
+    Ok(Context { root, manager, rootless })
+}
+
+fn id(text: &str) -> Result<ContainerId, Error> {
+    Ok(text.parse()?)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(Error::WorkingDirectory)
+}
+
+fn create_request(create: options::Create) -> Result<CreateRequest, Error> {
+    Ok(CreateRequest {
+        id: id(&create.id)?,
+        bundle: absolute(&create.bundle.bundle)?,
+        config: create.bundle.config,
+        console_socket: create.console_socket,
+        pidfd_socket: create.pidfd_socket,
+        pid_file: create.pid_file,
+        root_switch: if create.no_pivot { RootSwitch::MoveMount } else { RootSwitch::PivotRoot },
+        keyring: if create.no_new_keyring { Keyring::Inherit } else { Keyring::New },
+        preserve_fds: create.preserve_fds,
+    })
+}
+
+fn create(
+    globals: &Globals,
+    create: options::Create,
+    reporter: &mut Reporter,
+) -> Result<(), Error> {
+    let request = create_request(create)?;
+    for warning in verbs::create::create(&context(globals)?, &request)? {
+        reporter.warning(&warning);
+    }
+    Ok(())
+}
+
+fn run(globals: &Globals, run: options::Run) -> Result<u8, Error> {
+    let request = RunRequest {
+        create: create_request(run.create)?,
+        mode: if run.detach { Mode::Detached } else { Mode::Foreground },
+        keep: if run.keep { Keep::Keep } else { Keep::Remove },
+        subreaper: if run.no_subreaper { Subreaper::Leave } else { Subreaper::Set },
+    };
+    Ok(verbs::run::run(&context(globals)?, &request)?)
+}
+
+fn state(globals: &Globals, name: &str) -> Result<(), Error> {
+    let report = verbs::state::state(&context(globals)?, &id(name)?)?;
+    output::json(&report, Layout::Indented)
+}
+
+fn kill(globals: &Globals, kill: &options::Kill) -> Result<(), Error> {
+    let request = KillRequest {
+        id: id(&kill.id)?,
+        signal: signal::parse(&kill.signal)?,
+        scope: if kill.all { KillScope::All } else { KillScope::Init },
+    };
+    Ok(verbs::kill::kill(&context(globals)?, &request)?)
+}
+
+fn list(globals: &Globals, list: &options::List) -> Result<(), Error> {
+    let context = context_at(globals, root::existing(globals.root.as_deref())?)?;
+    let reports = verbs::list::list(&context)?;
+    match (list.quiet, list.format) {
+        (true, _) => {
+            let names = reports.iter().map(|report| format!("{}\n", report.id));
+            output::text(&names.collect::<String>())
+        }
+        (false, ListFormat::Json) => output::json(&reports, Layout::Compact),
+        (false, ListFormat::Table) => output::text(&table_of(&reports)),
+    }
+}
+
+fn table_of(reports: &[StateReport]) -> String {
+    let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
+    let rows = reports.iter().map(|report| {
+        [
+            report.id.to_string(),
+            report.pid.to_string(),
+            report.status.to_string(),
+            report.bundle.display().to_string(),
+            report.created.clone(),
+            report.owner.clone(),
+        ]
+    });
+    table::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}
+
+fn spec(spec: &options::Spec) -> Result<(), Error> {
+    let form = if spec.rootless {
+        verbs::spec::Form::Rootless { uid: geteuid(), gid: getegid() }
+    } else {
+        verbs::spec::Form::Root
+    };
+    Ok(verbs::spec::write(&spec.bundle, form)?)
+}
+
+fn explain(globals: &Globals, explain: options::Explain) -> Result<(), Error> {
+    let request = ExplainRequest {
+        bundle: absolute(&explain.bundle.bundle)?,
+        config: explain.bundle.config,
+        id: id(&explain.id)?,
+    };
+    output::text(&verbs::explain::explain(&context(globals)?, &request)?)
+}

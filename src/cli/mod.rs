@@ -1,0 +1,77 @@
+//! The command line: runc's verbs and options, over the functions of [`crate::verbs`].
+//!
+//! specs/50-compat.md says what is accepted, what is printed and where, and with which status the command ends.
+
+mod dispatch;
+mod normalise;
+mod options;
+mod output;
+mod report;
+mod root;
+mod signal;
+mod table;
+mod usage;
+
+use std::ffi::OsString;
+
+use crate::error::FAILURE;
+
+/// Carries out the command line `args` (with the name of the command in front) and gives its exit status.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args = normalise::normalise(args.into_iter().collect(), &options::command());
+    let options = match options::parse(&args) {
+        Ok(options) => options,
+        Err(refused) => return usage::answer(&refused, &args),
+    };
+    let mut reporter = match report::Reporter::open(&options.globals) {
+        Ok(reporter) => reporter,
+        Err(error) => return report::Reporter::stderr().failure(&error.into()),
+    };
+    match dispatch::dispatch(options, &mut reporter) {
+        Ok(status) => status,
+        Err(error) => reporter.failure(&error),
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{sentence}")]
+    Usage { sentence: String },
+    #[error(transparent)]
+    Log(#[from] crate::log::Error),
+    #[error(transparent)]
+    Root(#[from] root::Error),
+    #[error(transparent)]
+    Id(#[from] crate::id::Error),
+    #[error(transparent)]
+    Signal(#[from] signal::Error),
+    #[error(transparent)]
+    Verb(#[from] crate::verbs::Error),
+    #[error(transparent)]
+    Spec(#[from] crate::verbs::spec::Error),
+    #[error("write standard output")]
+    Output(#[source] std::io::Error),
+    #[error("find the working directory")]
+    WorkingDirectory(#[source] std::io::Error),
+}
+
+impl crate::error::Report for Error {
+    fn facts(&self) -> crate::error::Facts {
+        use crate::error::Facts;
+        let code = |code| Facts { code: Some(code), ..Facts::default() };
+        match self {
+            Self::Verb(error) => error.facts(),
+            Self::Spec(error) => error.facts(),
+            Self::Usage { .. } | Self::Id(_) | Self::Signal(_) => code("USAGE"),
+            Self::Log(error) => Facts { path: Some(error.path().to_owned()), ..Facts::default() },
+            Self::Root(error) => Facts { path: error.path(), ..Facts::default() },
+            Self::Output(_) | Self::WorkingDirectory(_) => Facts::default(),
+        }
+    }
+}
+
+const _: () = assert!(FAILURE != 0);
+
+#[cfg(test)]
+mod tests;

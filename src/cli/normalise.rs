@@ -1,0 +1,179 @@
+//! Accepts options the way Go programs write them, which is how engines call: `-no-subreaper`, `-pid-file=X`,
+//! `--systemd-cgroup=true`. All of it becomes what clap takes.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use clap::{Arg, Command};
+
+/// Rewrites `args`, the first of which is the name of the command.
+pub fn normalise(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
+    let mut scope = command;
+    let mut out = Vec::with_capacity(args.len());
+    let mut args = args.into_iter();
+    out.extend(args.next());
+    let mut value_follows = false;
+    for arg in args.by_ref() {
+        if arg == "--" {
+            out.push(arg);
+            break;
+        }
+        let is_value = std::mem::take(&mut value_follows);
+        match Word::of(&arg, scope) {
+            Word::Plain if is_value => out.push(arg),
+            Word::Plain => {
+                // Verbs have no verbs of their own.
+                scope =
+                    command.find_subcommand(&arg).filter(|_| same(scope, command)).unwrap_or(scope);
+                out.push(arg);
+            }
+            Word::Long { name, value, arg: known } => {
+                let takes_value = known.get_action().takes_values();
+                value_follows = takes_value && value.is_none();
+                out.extend(long(name, value, takes_value));
+            }
+            Word::Short { takes_value } => {
+                value_follows = takes_value;
+                out.push(arg);
+            }
+            // Two dashes make the refusal name the whole word instead of its first letter.
+            Word::Misspelt => out.push(OsString::from_vec([b"-", arg.as_bytes()].concat())),
+            Word::Unknown => out.push(arg),
+        }
+    }
+    out.extend(args);
+    out
+}
+
+fn same(a: &Command, b: &Command) -> bool {
+    std::ptr::eq(a, b)
+}
+
+/// What one argument is, as far as it matters here.
+enum Word<'a> {
+    Plain,
+    Long {
+        name: &'a [u8],
+        value: Option<&'a [u8]>,
+        arg: &'a Arg,
+    },
+    Short {
+        takes_value: bool,
+    },
+    /// One dash and a word, whose first letter is no option either.
+    Misspelt,
+    Unknown,
+}
+
+impl<'a> Word<'a> {
+    fn of(arg: &'a OsStr, scope: &'a Command) -> Self {
+        let bytes = arg.as_bytes();
+        let Some(body) = bytes.strip_prefix(b"-").filter(|body| !body.is_empty()) else {
+            return Self::Plain;
+        };
+        let letter = |letter: u8| {
+            let named = |arg: &&Arg| arg.get_short() == Some(char::from(letter));
+            scope.get_arguments().find(named)
+        };
+        if let [only] = body {
+            return Self::Short { takes_value: letter(*only).is_some_and(takes_value) };
+        }
+        let (body, first) = match body.strip_prefix(b"-") {
+            Some(body) => (body, None),
+            None => (body, body.first()),
+        };
+        let (name, value) = match body.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&body[..at], Some(&body[at + 1..])),
+            None => (body, None),
+        };
+        let named = |arg: &&Arg| arg.get_long().is_some_and(|long| long.as_bytes() == name);
+        match scope.get_arguments().find(named) {
+            Some(arg) => Self::Long { name, value, arg },
+            None if first.is_some_and(|first| letter(*first).is_none()) => Self::Misspelt,
+            None => Self::Unknown,
+        }
+    }
+}
+
+fn takes_value(arg: &Arg) -> bool {
+    arg.get_action().takes_values()
+}
+
+/// The option with two dashes. A switch that is set to false is none, and one set to true stands alone.
+fn long(name: &[u8], value: Option<&[u8]>, takes_value: bool) -> Option<OsString> {
+    let mut option = b"--".to_vec();
+    option.extend_from_slice(name);
+    match value {
+        Some(b"false") if !takes_value => return None,
+        Some(b"true") if !takes_value => {}
+        Some(value) => {
+            option.push(b'=');
+            option.extend_from_slice(value);
+        }
+        None => {}
+    }
+    Some(OsString::from_vec(option))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::options;
+
+    fn normalised(line: &str) -> String {
+        let args = line.split(' ').map(OsString::from).collect();
+        let args = normalise(args, &options::command());
+        let args: Vec<_> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
+        args.join(" ")
+    }
+
+    #[test]
+    fn single_dashes_become_double_ones() {
+        for (given, expected) in [
+            ("c run -no-subreaper x", "c run --no-subreaper x"),
+            ("c create -pid-file X y", "c create --pid-file X y"),
+            ("c create y -pid-file=X", "c create y --pid-file=X"),
+            ("c -root /r -debug list -quiet", "c --root /r --debug list --quiet"),
+            ("c kill -all x 9", "c kill --all x 9"),
+        ] {
+            assert_eq!(normalised(given), expected);
+        }
+    }
+
+    #[test]
+    fn the_rest_stays() {
+        for line in [
+            "c",
+            "c create -b /b x",
+            "c list -qf json",
+            "c kill x -9",
+            "c create -- -pid-file",
+            "c create -book x",
+            "c create -",
+        ] {
+            assert_eq!(normalised(line), line);
+        }
+    }
+
+    #[test]
+    fn a_misspelt_option_is_refused_whole() {
+        assert_eq!(normalised("c create -nope x"), "c create --nope x");
+        assert_eq!(normalised("c list -root /r"), "c list --root /r");
+        assert_eq!(normalised("c list -help"), "c list --help");
+    }
+
+    #[test]
+    fn a_value_is_no_verb() {
+        assert_eq!(normalised("c --root list -debug list -q"), "c --root list --debug list -q");
+        assert_eq!(normalised("c --root=list -debug run"), "c --root=list --debug run");
+        assert_eq!(normalised("c start list -quiet"), "c start list --quiet");
+    }
+
+    #[test]
+    fn switches_may_be_set_to_a_value() {
+        assert_eq!(normalised("c --systemd-cgroup=true list"), "c --systemd-cgroup list");
+        assert_eq!(normalised("c -systemd-cgroup=false list"), "c list");
+        assert_eq!(normalised("c --rootless=false list"), "c --rootless=false list");
+        assert_eq!(normalised("c --debug=maybe list"), "c --debug=maybe list");
+    }
+}
