@@ -1,6 +1,15 @@
-//! Floor 2: judgement.
+//! Floor 2: judgement. What config.json, the caller and the host say, as the kernel's words.
+//!
+//! [`resolve`] is the table of contents of the runtime-spec: one line for each part of
+//! config.json, each in a module of its own. It performs no I/O; the same input gives the same
+//! plan. A refusal names the JSON pointer of what is refused.
+
 pub mod caps;
+pub mod cgroup;
+pub mod check;
+pub mod device_filter;
 pub mod devices;
+pub mod explain;
 pub mod hooks;
 pub mod idmap;
 pub mod lsm;
@@ -10,5 +19,314 @@ pub mod paths;
 pub mod personality;
 pub mod process;
 pub mod rlimits;
+pub mod rootfs;
 pub mod seccomp;
 pub mod sysctl;
+
+use crate::host::Host;
+use crate::id::ContainerId;
+use crate::spec::Loaded;
+use crate::sys::cred::CapSets;
+use namespaces::{Kind, Namespaces};
+use oci_spec::runtime::Spec;
+use paths::ContainerPath;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+/// Everything that is to be done to make a container.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its name.
+    pub id: ContainerId,
+    /// The bundle as the caller named it, absolute.
+    pub bundle: PathBuf,
+    /// Version of the runtime-spec that the configuration was written for.
+    pub oci_version: String,
+    /// The configuration's annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its partitions.
+    pub namespaces: Namespaces,
+    /// Ids of a new user namespace.
+    pub id_maps: Option<idmap::IdMaps>,
+    /// Host name; none keeps what the namespace has.
+    pub hostname: Option<CString>,
+    /// NIS domain name; none keeps what the namespace has.
+    pub domainname: Option<CString>,
+    /// Session keyring.
+    pub keyring: Keyring,
+    /// Root file system.
+    pub rootfs: rootfs::Rootfs,
+    /// What is mounted in it, in order.
+    pub mounts: Vec<mounts::Mount>,
+    /// Devices and /dev.
+    pub devices: devices::Devices,
+    /// Kernel parameters.
+    pub sysctls: Vec<sysctl::Sysctl>,
+    /// Paths that become read-only.
+    pub readonly_paths: Vec<ContainerPath>,
+    /// Paths that are hidden.
+    pub masked_paths: Vec<ContainerPath>,
+    /// The program and what it may do; none can be created but not started.
+    pub process: Option<ProcessPlan>,
+    /// The seccomp profile, still in names.
+    pub seccomp: Option<seccomp::Profile>,
+    /// Hooks.
+    pub hooks: hooks::Hooks,
+    /// The cgroup, its limits and its device rules.
+    pub cgroup: cgroup::CgroupPlan,
+    /// Descriptors above the standard streams that the program gets.
+    pub preserve_fds: u32,
+    /// What was asked for and means nothing.
+    pub warnings: Vec<String>,
+}
+
+/// The program and what it may do.
+#[derive(Clone, Debug)]
+pub struct ProcessPlan {
+    /// What is executed, where and as whom.
+    pub process: process::Process,
+    /// Capability sets.
+    pub caps: caps::Caps,
+    /// Resource limits.
+    pub rlimits: Vec<rlimits::Rlimit>,
+    /// Execution domain.
+    pub personality: Option<u64>,
+    /// Security labels.
+    pub lsm: lsm::Lsm,
+    /// What the runtime itself may hand on.
+    pub grantable: caps::Grantable,
+    /// Whether setgroups(2) may be denied, as in user namespaces that ordinary users make.
+    pub setgroups_denied: bool,
+}
+
+impl ProcessPlan {
+    /// The sets that init waits with: everything permitted, so that a filter can still be
+    /// installed, but nothing more effective than the program gets.
+    pub fn waiting_caps(&self) -> CapSets {
+        CapSets {
+            effective: self.caps.effective,
+            permitted: self.grantable.permitted,
+            inheritable: self.caps.inheritable,
+        }
+    }
+
+    /// The sets with which a filter is installed without no_new_privs (seccomp(2)).
+    pub fn filter_caps(&self) -> CapSets {
+        let waiting = self.waiting_caps();
+        let admin = 1 << caps::SYS_ADMIN;
+        CapSets { effective: waiting.effective | (admin & waiting.permitted), ..waiting }
+    }
+}
+
+/// The session keyring of the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keyring {
+    /// A new one of that name.
+    New(CString),
+    /// The caller's (`--no-new-keyring`).
+    Inherit,
+}
+
+impl Plan {
+    /// Whether a step needs a procfs to write to.
+    pub fn writes_procfs(&self) -> bool {
+        !self.sysctls.is_empty()
+            || self.process.as_ref().is_some_and(|wanted| {
+                wanted.process.oom_score_adj.is_some()
+                    || wanted.lsm.apparmor.is_some()
+                    || wanted.lsm.selinux.is_some()
+            })
+    }
+
+    /// Whether the program gets a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.process.as_ref().is_some_and(|wanted| wanted.process.terminal.is_some())
+    }
+}
+
+/// What the caller asks for beside the configuration.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Name of the container.
+    pub id: &'a ContainerId,
+    /// The bundle, absolute.
+    pub bundle: &'a Path,
+    /// Who makes the cgroup.
+    pub manager: cgroup::ManagerChoice,
+    /// How the root directory is changed.
+    pub root_switch: rootfs::Switch,
+    /// Whether the session keyring is a new one.
+    pub new_keyring: bool,
+    /// Descriptors above the standard streams that the program gets.
+    pub preserve_fds: u32,
+}
+
+/// Why a configuration cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // each is the error of the module of that name
+pub enum Error {
+    #[error(transparent)]
+    Namespaces(#[from] namespaces::Error),
+    #[error(transparent)]
+    IdMaps(#[from] idmap::Error),
+    #[error(transparent)]
+    Rootfs(#[from] rootfs::Error),
+    #[error(transparent)]
+    Mounts(#[from] mounts::Error),
+    #[error(transparent)]
+    Devices(#[from] devices::Error),
+    #[error(transparent)]
+    Paths(#[from] paths::Error),
+    #[error(transparent)]
+    Sysctl(#[from] sysctl::Error),
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    #[error(transparent)]
+    Rlimits(#[from] rlimits::Error),
+    #[error(transparent)]
+    Personality(#[from] personality::Error),
+    #[error(transparent)]
+    Lsm(#[from] lsm::Error),
+    #[error(transparent)]
+    Seccomp(#[from] seccomp::Error),
+    #[error(transparent)]
+    Hooks(#[from] hooks::Error),
+    #[error(transparent)]
+    Cgroup(#[from] cgroup::Error),
+    #[error(transparent)]
+    Check(#[from] check::Error),
+}
+
+/// Turns a configuration into a plan for this host.
+///
+/// # Errors
+/// The first part that is malformed, contradictory, or cannot be carried out on this host.
+pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Plan, Error> {
+    let spec = &loaded.spec;
+    let linux = spec.linux().as_ref();
+    let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+
+    check::unsupported(spec)?;
+    let namespaces =
+        namespaces::resolve(linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default())?;
+    let id_maps = idmap::resolve(
+        "/linux",
+        linux.and_then(|l| l.uid_mappings().as_deref()),
+        linux.and_then(|l| l.gid_mappings().as_deref()),
+    )?;
+    let names = check::host_names(spec, &namespaces)?;
+    let rootfs = rootfs::resolve(spec, request.bundle, request.root_switch)?;
+    let cgroup = cgroup::resolve(
+        spec,
+        &cgroup::Request {
+            id: request.id.as_str(),
+            manager: request.manager,
+            privilege: host.privilege(),
+            pids_limit: match loaded.extras.pids_limit {
+                Some(limit) => cgroup::PidsLimit::Said(limit),
+                None => cgroup::PidsLimit::Absent,
+            },
+            facts: &host.cgroups,
+        },
+    )?;
+    warnings.extend(cgroup.warnings.iter().map(ToString::to_string));
+
+    let process = resolve_process(spec, host, &namespaces, &mut warnings)?;
+    let label = lsm::resolve(None, linux.and_then(|l| l.mount_label().as_deref()))?.mount_label;
+    let around = mounts::Surroundings {
+        bundle: request.bundle,
+        cgroups: &cgroup.view(namespaces.has(Kind::Cgroup)),
+        label: label.as_deref().filter(|_| host.selinux),
+    };
+    let asked = spec.mounts().as_deref().unwrap_or_default();
+    let (mounts, told) = mounts::resolve(asked, around)?;
+    warnings.extend(told.iter().map(ToString::to_string));
+
+    let own_dev = check::has_own_dev(&mounts);
+    let devices = linux.and_then(|l| l.devices().as_deref()).unwrap_or_default();
+    let sysctls = sysctl::resolve(
+        linux.and_then(|l| l.sysctl().as_ref()),
+        sysctl::Surroundings { own: namespaces.own(), domainname: spec.domainname().as_deref() },
+    )?;
+    let plan = Plan {
+        id: request.id.clone(),
+        bundle: request.bundle.to_owned(),
+        oci_version: spec.version().clone(),
+        annotations: spec.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        id_maps,
+        hostname: names.hostname,
+        domainname: names.domainname,
+        keyring: keyring(request),
+        rootfs,
+        mounts,
+        devices: devices::resolve(devices, own_dev)?,
+        sysctls,
+        readonly_paths: path_list(
+            "/linux/readonlyPaths",
+            linux.and_then(|l| l.readonly_paths().as_deref()),
+        )?,
+        masked_paths: path_list(
+            "/linux/maskedPaths",
+            linux.and_then(|l| l.masked_paths().as_deref()),
+        )?,
+        process,
+        seccomp: seccomp::resolve(linux.and_then(|l| l.seccomp().as_ref()))?,
+        hooks: hooks::resolve(spec.hooks().as_ref())?,
+        cgroup,
+        preserve_fds: request.preserve_fds,
+        namespaces,
+        warnings,
+    };
+    check::across(&plan)?;
+    Ok(plan)
+}
+
+fn resolve_process(
+    spec: &Spec,
+    host: &Host,
+    namespaces: &Namespaces,
+    warnings: &mut Vec<String>,
+) -> Result<Option<ProcessPlan>, Error> {
+    let asked = spec.process().as_ref();
+    let (process, told) = process::resolve(asked)?;
+    warnings.extend(told.iter().map(ToString::to_string));
+    let Some(process) = process else { return Ok(None) };
+    // A new user namespace gives its first process every capability in it.
+    let own_users = namespaces.has(Kind::User);
+    let grantable = if own_users { caps::Grantable::ALL } else { host.grantable };
+    let (caps, told) = caps::resolve(asked.and_then(|p| p.capabilities().as_ref()), grantable);
+    warnings.extend(told.iter().map(ToString::to_string));
+    let personality = spec.linux().as_ref().and_then(|linux| linux.personality().as_ref());
+    let mut lsm = lsm::resolve(asked, None)?;
+    if lsm.selinux.is_some() && !host.selinux {
+        // As every runtime: labels of a module that is off mean nothing, and engines send them.
+        warnings.push("/process/selinuxLabel: ignored: SELinux is off on this host".to_owned());
+        lsm.selinux = None;
+    }
+    Ok(Some(ProcessPlan {
+        process,
+        caps,
+        rlimits: rlimits::resolve(asked.and_then(|p| p.rlimits().as_deref()))?,
+        personality: personality::resolve(personality)?,
+        lsm,
+        grantable,
+        setgroups_denied: own_users,
+    }))
+}
+
+fn keyring(request: &Request<'_>) -> Keyring {
+    match CString::new(format!("_ses.{}", request.id)) {
+        Ok(name) if request.new_keyring => Keyring::New(name),
+        _ => Keyring::Inherit,
+    }
+}
+
+fn path_list(pointer: &str, asked: Option<&[String]>) -> Result<Vec<ContainerPath>, paths::Error> {
+    let asked = asked.unwrap_or_default().iter().enumerate();
+    asked
+        .map(|(index, path)| {
+            ContainerPath::absolute(format_args!("{pointer}/{index}"), Path::new(path))
+        })
+        .collect()
+}

@@ -1,0 +1,306 @@
+//! Making, limiting, freezing, emptying and removing a container's cgroup.
+//!
+//! A [`Manager`] is made from a plan, or from the [`CgroupRecord`] of an earlier one: the record
+//! alone is enough to find the container's processes, to end them and to remove what was made. It
+//! is known before anything is made, so that a caller can put it on disk first.
+
+mod apply;
+mod devices;
+mod error;
+mod events;
+mod processes;
+mod tree;
+mod v2;
+
+#[cfg(feature = "cgroup-v1")]
+mod v1;
+
+pub use error::{Error, Hint};
+pub use processes::Survivor;
+
+use crate::plan::cgroup::path::CgroupPath;
+use crate::plan::cgroup::{CgroupPlan, Devices, Need, Place, Tables, Warning};
+use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What is needed to find a container's cgroup again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "manager", rename_all = "lowercase")]
+pub enum CgroupRecord {
+    /// The container has none.
+    Disabled,
+    /// One in the unified hierarchy.
+    Unified(DirRecord),
+    /// One in each legacy hierarchy, and on a hybrid host one in the unified hierarchy.
+    Legacy {
+        /// The legacy hierarchies.
+        dirs: Vec<LegacyRecord>,
+        /// The unified hierarchy.
+        unified: Option<DirRecord>,
+    },
+}
+
+/// A cgroup in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirRecord {
+    /// Where the hierarchy is mounted.
+    pub mount: PathBuf,
+    /// The cgroup below the mount.
+    pub path: CgroupPath,
+    /// How many leading components of the path were there before: they are not removed.
+    pub kept: usize,
+}
+
+/// A cgroup in one legacy hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegacyRecord {
+    /// The controllers of the hierarchy, or `name=NAME`.
+    pub controllers: Vec<String>,
+    /// The cgroup.
+    #[serde(flatten)]
+    pub dir: DirRecord,
+}
+
+/// A cgroup that is ready for a container's first process.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The directory in the unified hierarchy, for `CLONE_INTO_CGROUP`.
+    pub birth: Option<OwnedFd>,
+    /// Whether the process has to be placed as well.
+    pub placement: Placement,
+    /// What was asked for and has no effect.
+    pub warnings: Vec<Warning>,
+}
+
+/// Whether a process that was born in [`Prepared::birth`] is where it belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Yes.
+    Done,
+    /// Not before [`Manager::place`].
+    AfterClone,
+}
+
+/// A container's cgroup, wherever it lies.
+#[derive(Debug)]
+pub struct Manager {
+    kind: Kind,
+    plan: Option<CgroupPlan>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Disabled,
+    Unified(v2::Unified),
+    #[cfg(feature = "cgroup-v1")]
+    Legacy(v1::Legacy),
+}
+
+impl Manager {
+    /// Looks at the place that a plan names, and makes nothing.
+    ///
+    /// # Errors
+    /// The cgroup is there already and holds processes, child cgroups or is frozen; the hierarchy
+    /// cannot be read; the build lacks the manager.
+    pub fn from_plan(plan: CgroupPlan) -> Result<Self, Error> {
+        let kind = match &plan.place {
+            Place::Disabled => Kind::Disabled,
+            Place::Unified { mount, path } => Kind::Unified(v2::Unified::survey(mount, path)?),
+            #[cfg(feature = "cgroup-v1")]
+            Place::Legacy { dirs, unified } => {
+                Kind::Legacy(v1::Legacy::survey(dirs, unified.as_ref())?)
+            }
+            #[cfg(not(feature = "cgroup-v1"))]
+            Place::Legacy { .. } => return Err(Error::NotBuilt { manager: "cgroup-v1" }),
+            Place::Scope(_) => return Err(Error::NotBuilt { manager: "systemd" }),
+        };
+        Ok(Self { kind, plan: Some(plan) })
+    }
+
+    /// A manager for a cgroup that may or may not have been made.
+    ///
+    /// # Errors
+    /// The build lacks the manager.
+    pub fn from_record(record: CgroupRecord) -> Result<Self, Error> {
+        let kind = match record {
+            CgroupRecord::Disabled => Kind::Disabled,
+            CgroupRecord::Unified(dir) => Kind::Unified(v2::Unified::new(dir)),
+            #[cfg(feature = "cgroup-v1")]
+            CgroupRecord::Legacy { dirs, unified } => Kind::Legacy(v1::Legacy::new(dirs, unified)),
+            #[cfg(not(feature = "cgroup-v1"))]
+            CgroupRecord::Legacy { .. } => return Err(Error::NotBuilt { manager: "cgroup-v1" }),
+        };
+        Ok(Self { kind, plan: None })
+    }
+
+    /// What [`Manager::from_record`] needs.
+    pub fn record(&self) -> CgroupRecord {
+        match &self.kind {
+            Kind::Disabled => CgroupRecord::Disabled,
+            Kind::Unified(unified) => CgroupRecord::Unified(unified.record().clone()),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.record(),
+        }
+    }
+
+    /// Makes the cgroup, gives it controllers, writes the limits and the device rules. On failure
+    /// everything that it made is removed again.
+    ///
+    /// A manager without a plan ([`Manager::from_record`]) only makes the cgroup.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn prepare(&mut self) -> Result<Prepared, Error> {
+        let plan = self.plan.as_ref();
+        let mut prepared = match &self.kind {
+            Kind::Disabled => {
+                Ok(Prepared { birth: None, placement: Placement::Done, warnings: Vec::new() })
+            }
+            Kind::Unified(unified) => unified.prepare(plan),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.prepare(plan),
+        };
+        let optional = plan.is_some_and(|plan| plan.need == Need::IfPermitted);
+        if optional && prepared.as_ref().is_err_and(Error::is_refusal) {
+            self.kind = Kind::Disabled;
+            let warning = Warning {
+                pointer: "/linux/cgroupsPath".to_owned(),
+                reason: "no cgroup may be made here, so the container stays in the caller's",
+            };
+            return Ok(Prepared {
+                birth: None,
+                placement: Placement::Done,
+                warnings: vec![warning],
+            });
+        }
+        if let (Ok(prepared), Some(plan)) = (&mut prepared, plan) {
+            prepared.warnings.extend(plan.warnings.iter().cloned());
+        }
+        prepared
+    }
+
+    /// Moves a process into the cgroup, in every hierarchy.
+    ///
+    /// # Errors
+    /// The kernel's refusal, with the hierarchy.
+    pub fn place(&self, pid: i32) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Disabled => Ok(()),
+            Kind::Unified(unified) => unified.place(pid),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.place(pid),
+        }
+    }
+
+    /// Kills every process in the cgroup and below, and waits until none is left. A cgroup that
+    /// is not there counts as empty.
+    ///
+    /// # Errors
+    /// Processes that live on at the deadline, by name.
+    pub fn kill_all(&self, deadline: Instant) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Disabled => Ok(()),
+            Kind::Unified(unified) => unified.kill_all(deadline),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.kill_all(deadline),
+        }
+    }
+
+    /// Removes the cgroup, what the container made below it, and the ancestors that were made for
+    /// it and are empty. Processes that are left are killed. What is not there is not missed.
+    ///
+    /// # Errors
+    /// Processes that live on at the deadline, by name; the kernel's refusal.
+    pub fn remove(&self, deadline: Instant) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Disabled => Ok(()),
+            Kind::Unified(unified) => unified.remove(deadline),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.remove(deadline),
+        }
+    }
+
+    /// Stops every process in the cgroup and below. When not all stop in time, they are let go.
+    ///
+    /// # Errors
+    /// The deadline passed; the kernel's refusal.
+    pub fn freeze(&self, deadline: Instant) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Disabled => Err(Error::NoCgroup { action: "freeze" }),
+            Kind::Unified(unified) => unified.freeze(deadline),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.freeze(deadline),
+        }
+    }
+
+    /// Lets the processes of a frozen cgroup go on.
+    ///
+    /// # Errors
+    /// The deadline passed (an ancestor is frozen); the kernel's refusal.
+    pub fn thaw(&self, deadline: Instant) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Disabled => Err(Error::NoCgroup { action: "thaw" }),
+            Kind::Unified(unified) => unified.thaw(deadline),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.thaw(deadline),
+        }
+    }
+
+    /// Whether the cgroup itself was frozen; a cgroup that is not there is not.
+    ///
+    /// # Errors
+    /// Its state cannot be read.
+    pub fn is_frozen(&self) -> Result<bool, Error> {
+        match &self.kind {
+            Kind::Disabled => Ok(false),
+            Kind::Unified(unified) => unified.is_frozen(),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.is_frozen(),
+        }
+    }
+
+    /// The processes in the cgroup and below, as numbered in the caller's pid namespace, in
+    /// ascending order.
+    ///
+    /// # Errors
+    /// A list cannot be read.
+    pub fn pids(&self) -> Result<Vec<i32>, Error> {
+        match &self.kind {
+            Kind::Disabled => Ok(Vec::new()),
+            Kind::Unified(unified) => unified.pids(),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.pids(),
+        }
+    }
+
+    /// Changes limits: all of them or none. When a write fails, those before it are undone.
+    ///
+    /// # Errors
+    /// The write that failed, and with it any that could not be undone.
+    pub fn update(&self, tables: &Tables) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Disabled => match tables.unified.first().or(tables.legacy.first()) {
+                Some(_) => Err(Error::NoCgroup { action: "update" }),
+                None => Ok(()),
+            },
+            Kind::Unified(unified) => unified.update(&tables.unified),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.update(tables),
+        }
+    }
+
+    /// Replaces the device rules; at no moment are there none.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_devices(&self, devices: &Devices) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Disabled => Err(Error::NoCgroup { action: "set the device rules of" }),
+            Kind::Unified(unified) => unified.set_devices(devices),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.set_devices(devices),
+        }
+    }
+}

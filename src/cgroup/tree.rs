@@ -1,0 +1,325 @@
+//! Directories of a cgroup hierarchy: looking, making, reading, writing and removing by
+//! descriptor.
+
+use super::events::{Waited, poll_until};
+use super::{DirRecord, Error, Survivor, processes};
+use crate::plan::cgroup::path::{CgroupPath, c_string};
+use crate::sys::{self, Errno, fd, notify};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A reference to a directory: enough for *at calls, and for `CLONE_INTO_CGROUP`.
+const DIRECTORY: i32 = fd::O_PATH | fd::O_DIRECTORY | fd::O_NOFOLLOW;
+
+/// A hierarchy's mount point, and the cgroup of a container below it.
+#[derive(Clone, Debug)]
+pub(super) struct Tree {
+    pub(super) record: DirRecord,
+}
+
+/// What a survey finds at the place of a cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    /// A directory that nobody uses.
+    Empty,
+}
+
+impl Tree {
+    /// Looks which part of the path is there. The cgroup itself may be there if nobody uses it.
+    pub(super) fn survey(mount: &Path, path: &CgroupPath) -> Result<(Self, Found), Error> {
+        let record = DirRecord { mount: mount.to_owned(), path: path.clone(), kept: 0 };
+        let mut tree = Self { record };
+        let root = tree.open_mount()?;
+        let parts: Vec<&str> = path.components().collect();
+        let exists = |len: usize| {
+            let prefix = parts[..len].join("/");
+            match fd::lstat_at(root.as_fd(), &c_string(&prefix)) {
+                Ok(stat) if stat.is_dir() => Ok(true),
+                Ok(_) => Err(Error::Open { path: mount.join(prefix), errno: Errno::ENOTDIR }),
+                Err(Errno::ENOENT) => Ok(false),
+                Err(errno) => Err(Error::Open { path: mount.join(prefix), errno }),
+            }
+        };
+        if exists(parts.len())? {
+            tree.record.kept = parts.len() - 1;
+            let leaf = tree.open_leaf(root.as_fd())?;
+            tree.refuse_used(leaf.as_fd())?;
+            return Ok((tree, Found::Empty));
+        }
+        let mut kept = parts.len() - 1;
+        while kept > 0 && !exists(kept)? {
+            kept -= 1;
+        }
+        tree.record.kept = kept;
+        Ok((tree, Found::Nothing))
+    }
+
+    /// The full path of the cgroup, for messages.
+    pub(super) fn path(&self) -> PathBuf {
+        self.record.mount.join(self.record.path.as_str())
+    }
+
+    fn file(&self, name: &CStr) -> PathBuf {
+        self.path().join(&*name.to_string_lossy())
+    }
+
+    pub(super) fn open_mount(&self) -> Result<OwnedFd, Error> {
+        let path = &self.record.mount;
+        fd::PathBuffer::join(&[path.as_os_str().as_encoded_bytes()])
+            .and_then(|path| {
+                fd::openat(fd::cwd(), path.as_c_str(), fd::O_PATH | fd::O_DIRECTORY, 0)
+            })
+            .map_err(|errno| Error::Open { path: path.clone(), errno })
+    }
+
+    fn open_leaf(&self, root: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+        fd::openat(root, &self.record.path.to_c_string(), DIRECTORY, 0)
+            .map_err(|errno| Error::Open { path: self.path(), errno })
+    }
+
+    /// The cgroup's directory, or `None` when it is not there.
+    pub(super) fn open(&self) -> Result<Option<OwnedFd>, Error> {
+        match self.open_mount().and_then(|root| self.open_leaf(root.as_fd())) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(Error::Open { errno: Errno::ENOENT, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The cgroup's directory.
+    pub(super) fn require(&self) -> Result<OwnedFd, Error> {
+        let missing = || Error::Open { path: self.path(), errno: Errno::ENOENT };
+        self.open()?.ok_or_else(missing)
+    }
+
+    fn refuse_used(&self, leaf: BorrowedFd<'_>) -> Result<(), Error> {
+        let mut pids = Vec::new();
+        collect_pids(leaf, &mut pids).map_err(|errno| Error::Read { path: self.path(), errno })?;
+        let has_children =
+            !children(leaf).map_err(|errno| Error::Read { path: self.path(), errno })?.is_empty();
+        if !pids.is_empty() || has_children {
+            let processes = pids.into_iter().map(Survivor::of).collect();
+            return Err(Error::Occupied { path: self.path(), processes });
+        }
+        match read_file(leaf, c"cgroup.freeze") {
+            Ok(text) if text.trim() == "1" => Err(Error::Frozen { path: self.path() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the cgroup and its missing ancestors. A cgroup that is there is taken if nobody uses
+    /// it.
+    pub(super) fn make(&self, root: BorrowedFd<'_>) -> Result<(OwnedFd, Found), Error> {
+        let path = self.record.path.to_c_string();
+        let failed = |errno| Error::Create { path: self.path(), errno };
+        // An ancestor that another container made may vanish with that one between two calls.
+        const TRIES: usize = 8;
+        let mut last = Errno::ENOENT;
+        for _ in 0..TRIES {
+            match fd::mkdirat(root, &path, 0o755) {
+                Ok(()) => return Ok((self.open_leaf(root)?, Found::Nothing)),
+                Err(Errno::EEXIST) => {
+                    let leaf = self.open_leaf(root)?;
+                    self.refuse_used(leaf.as_fd())?;
+                    return Ok((leaf, Found::Empty));
+                }
+                Err(Errno::ENOENT) => {
+                    last = Errno::ENOENT;
+                    self.make_ancestors(root).map_err(failed)?;
+                }
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        Err(failed(last))
+    }
+
+    fn make_ancestors(&self, root: BorrowedFd<'_>) -> Result<(), Errno> {
+        let parts: Vec<&str> = self.record.path.components().collect();
+        for len in 1..parts.len() {
+            match fd::mkdirat(root, &c_string(&parts[..len].join("/")), 0o755) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                // The next round begins again from the top.
+                Err(Errno::ENOENT) => return Ok(()),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// One try at removing the cgroup: `EBUSY` when it has processes or children.
+    pub(super) fn try_remove(&self, root: BorrowedFd<'_>) -> Result<(), Errno> {
+        match fd::rmdirat(root, &self.record.path.to_c_string()) {
+            Err(Errno::ENOENT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Removes what lies below the cgroup and the cgroup itself, again and again: the kernel may
+    /// take a moment to let go of a cgroup whose processes have just ended.
+    pub(super) fn remove_whole(
+        &self,
+        root: BorrowedFd<'_>,
+        dir: BorrowedFd<'_>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let waited = poll_until(deadline, || {
+            match remove_children(dir).and_then(|()| self.try_remove(root)) {
+                Ok(()) => Ok(true),
+                Err(errno) if is_busy(errno) => Ok(false),
+                Err(errno) => Err(Error::Remove { path: self.path(), errno }),
+            }
+        })?;
+        match waited {
+            Waited::Reached => Ok(()),
+            Waited::Late => Err(self.survivors(dir)),
+        }
+    }
+
+    /// Removes the ancestors that were made for the cgroup, as far as nobody else uses them.
+    pub(super) fn remove_ancestors(&self, root: BorrowedFd<'_>) {
+        let parts: Vec<&str> = self.record.path.components().collect();
+        for len in (self.record.kept + 1..parts.len()).rev() {
+            match fd::rmdirat(root, &c_string(&parts[..len].join("/"))) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    pub(super) fn read(&self, dir: BorrowedFd<'_>, name: &CStr) -> Result<String, Error> {
+        read_file(dir, name).map_err(|errno| Error::Read { path: self.file(name), errno })
+    }
+
+    pub(super) fn control(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        value: &str,
+    ) -> Result<(), Error> {
+        write_file(dir, name, value).map_err(|errno| Error::Control {
+            path: self.file(name),
+            value: value.to_owned(),
+            errno,
+        })
+    }
+
+    pub(super) fn place(&self, dir: BorrowedFd<'_>, pid: i32) -> Result<(), Error> {
+        write_file(dir, c"cgroup.procs", &pid.to_string()).map_err(|errno| Error::Place {
+            pid,
+            path: self.path(),
+            errno,
+        })
+    }
+
+    /// All processes in the cgroup and below.
+    pub(super) fn pids(&self, dir: BorrowedFd<'_>) -> Result<Vec<i32>, Error> {
+        let mut pids = Vec::new();
+        collect_pids(dir, &mut pids)
+            .map_err(|errno| Error::Read { path: self.file(c"cgroup.procs"), errno })?;
+        pids.sort_unstable();
+        pids.dedup();
+        Ok(pids)
+    }
+
+    pub(super) fn survivors(&self, dir: BorrowedFd<'_>) -> Error {
+        let pids = self.pids(dir).unwrap_or_default();
+        let processes = pids.into_iter().map(Survivor::of).collect();
+        Error::Survivors { path: self.path(), processes }
+    }
+}
+
+/// Whether rmdir(2) met processes or children.
+pub(super) fn is_busy(errno: Errno) -> bool {
+    matches!(errno, Errno::EBUSY | Errno::ENOTEMPTY)
+}
+
+/// Sends SIGKILL to every process in a cgroup and below. Returns how many there were.
+pub(super) fn kill_each(dir: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let mut pids = Vec::new();
+    collect_pids(dir, &mut pids)?;
+    for pid in &pids {
+        processes::kill(*pid)?;
+    }
+    Ok(pids.len())
+}
+
+/// A whole file of a cgroup.
+pub(super) fn read_file(dir: BorrowedFd<'_>, name: &CStr) -> Result<String, Errno> {
+    let file = fd::openat(dir, name, fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
+    let mut text = Vec::new();
+    let mut buf = [0; 4096];
+    loop {
+        match fd::read(file.as_fd(), &mut buf)? {
+            0 => return String::from_utf8(text).map_err(|_| Errno::EILSEQ),
+            n => text.extend_from_slice(&buf[..n]),
+        }
+    }
+}
+
+/// One write to a file of a cgroup that must be there.
+pub(super) fn write_file(dir: BorrowedFd<'_>, name: &CStr, value: &str) -> Result<(), Errno> {
+    let file = fd::openat(dir, name, fd::O_WRONLY | fd::O_NOFOLLOW, 0)?;
+    fd::write_once(file.as_fd(), value.as_bytes())
+}
+
+/// The names of the cgroups directly below one.
+pub(super) fn children(dir: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    const DT_DIR: u8 = 4;
+    let list = fd::openat(dir, c".", fd::O_RDONLY | fd::O_DIRECTORY, 0)?;
+    let mut names = Vec::new();
+    fd::for_each_entry(list.as_fd(), &mut [0; 4096], |entry| {
+        if entry.kind == DT_DIR {
+            names.push(entry.name.to_owned());
+        }
+        Ok(())
+    })?;
+    Ok(names)
+}
+
+fn collect_pids(dir: BorrowedFd<'_>, into: &mut Vec<i32>) -> Result<(), Errno> {
+    match read_file(dir, c"cgroup.procs") {
+        Ok(text) => processes::parse(&text, into),
+        // A threaded cgroup lists its processes in its domain; one being removed has none.
+        Err(Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT) => {}
+        Err(errno) => return Err(errno),
+    }
+    for name in children(dir)? {
+        match fd::openat(dir, &name, DIRECTORY, 0) {
+            Ok(child) => collect_pids(child.as_fd(), into)?,
+            Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the cgroups below one, the deepest first; `EBUSY` when one has processes.
+fn remove_children(dir: BorrowedFd<'_>) -> Result<(), Errno> {
+    for name in children(dir)? {
+        match fd::rmdirat(dir, &name) {
+            Ok(()) | Err(Errno::ENOENT) => continue,
+            Err(Errno::EBUSY | Errno::ENOTEMPTY) => {}
+            Err(errno) => return Err(errno),
+        }
+        match fd::openat(dir, &name, DIRECTORY, 0) {
+            Ok(child) => remove_children(child.as_fd())?,
+            Err(Errno::ENOENT) => continue,
+            Err(errno) => return Err(errno),
+        }
+        match fd::rmdirat(dir, &name) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Reads a small file again from its start.
+pub(super) fn reread(file: BorrowedFd<'_>) -> sys::Result<String> {
+    let mut buf = [0; 1024];
+    let len = notify::read_anew(file, &mut buf)?;
+    Ok(String::from_utf8_lossy(&buf[..len]).into_owned())
+}

@@ -1,0 +1,346 @@
+//! A cgroup in the unified hierarchy.
+
+use super::apply::{OneDir, apply, apply_or_undo};
+use super::events::{Waited, poll_until, wait};
+use super::tree::{Found, Tree, is_busy, kill_each, read_file, write_file};
+use super::{DirRecord, Error, Hint, Placement, Prepared, devices};
+use crate::plan::cgroup::path::{CgroupPath, c_string};
+use crate::plan::cgroup::{CgroupPlan, Devices, Write};
+use crate::sys::{Errno, fd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A container's cgroup in the unified hierarchy.
+#[derive(Debug)]
+pub(super) struct Unified {
+    tree: Tree,
+}
+
+/// The controllers that are asked for, and whether each must be had.
+#[derive(Debug)]
+struct Wanted<'a> {
+    all: Vec<&'a str>,
+    writes: &'a [Write],
+}
+
+impl<'a> Wanted<'a> {
+    fn new(available: &'a [String], writes: &'a [Write]) -> Self {
+        let mut all: Vec<&str> = available.iter().map(String::as_str).collect();
+        for write in writes {
+            let name = write.controller.as_ref();
+            if name != "cgroup" && !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        Self { all, writes }
+    }
+
+    /// The first write that needs the controller.
+    fn need(&self, controller: &str) -> Option<&'a Write> {
+        self.writes.iter().find(|write| write.controller == controller)
+    }
+}
+
+/// What a level of the hierarchy refused to hand down.
+#[derive(Debug)]
+struct Lost<'a> {
+    controller: &'a str,
+    level: usize,
+    hint: Hint,
+}
+
+impl Unified {
+    pub(super) fn survey(mount: &Path, path: &CgroupPath) -> Result<Self, Error> {
+        Ok(Self { tree: Tree::survey(mount, path)?.0 })
+    }
+
+    pub(super) fn new(record: DirRecord) -> Self {
+        Self { tree: Tree { record } }
+    }
+
+    pub(super) fn record(&self) -> &DirRecord {
+        &self.tree.record
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.tree.path()
+    }
+
+    pub(super) fn prepare(&self, plan: Option<&CgroupPlan>) -> Result<Prepared, Error> {
+        let (dir, found) = self.make()?;
+        let Some(plan) = plan else { return Ok(born(dir)) };
+        match self.furnish(dir.as_fd(), plan) {
+            Ok(()) => Ok(born(dir)),
+            Err(error) => {
+                self.unmake(found);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the cgroup alone.
+    pub(super) fn make(&self) -> Result<(OwnedFd, Found), Error> {
+        let root = self.tree.open_mount()?;
+        let made = self.tree.make(root.as_fd());
+        if made.is_err() {
+            self.tree.remove_ancestors(root.as_fd());
+        }
+        made
+    }
+
+    /// Takes back [`Unified::make`], on the way of an error that matters more.
+    pub(super) fn unmake(&self, found: Found) {
+        let Ok(root) = self.tree.open_mount() else { return };
+        if found == Found::Nothing && self.tree.try_remove(root.as_fd()).is_ok() {
+            self.tree.remove_ancestors(root.as_fd());
+        }
+    }
+
+    /// Controllers, limits and device rules.
+    fn furnish(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
+        self.limit(dir, &plan.controllers, &plan.unified)?;
+        devices::attach(dir, &self.tree.path(), &plan.devices)
+    }
+
+    /// Controllers and limits.
+    pub(super) fn limit(
+        &self,
+        dir: BorrowedFd<'_>,
+        available: &[String],
+        writes: &[Write],
+    ) -> Result<(), Error> {
+        self.enable(dir, &Wanted::new(available, writes))?;
+        apply(&OneDir { fd: dir, path: &self.tree.path() }, writes)
+    }
+
+    /// Sees to it that the cgroup has the wanted controllers: one look at the cgroup when it has
+    /// them, else one look and at most one write per ancestor.
+    fn enable(&self, dir: BorrowedFd<'_>, wanted: &Wanted<'_>) -> Result<(), Error> {
+        let has = self.tree.read(dir, c"cgroup.controllers")?;
+        if wanted.all.iter().all(|name| lists(&has, name)) {
+            return Ok(());
+        }
+        let lost = self.hand_down(wanted)?;
+        for Lost { controller, level, hint } in lost {
+            if let Some(write) = wanted.need(controller) {
+                return Err(Error::NoController {
+                    pointer: write.pointer.clone(),
+                    controller: controller.to_owned(),
+                    path: self.ancestor(level),
+                    hint,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The ancestor `level` components below the mount point.
+    fn ancestor(&self, level: usize) -> PathBuf {
+        let parts = self.tree.record.path.components().take(level);
+        parts.fold(self.tree.record.mount.clone(), |path, part| path.join(part))
+    }
+
+    /// Enables the wanted controllers for the children of each ancestor, from the top.
+    fn hand_down<'a>(&self, wanted: &Wanted<'a>) -> Result<Vec<Lost<'a>>, Error> {
+        let root = self.tree.open_mount()?;
+        let depth = self.tree.record.path.components().count();
+        let parts: Vec<&str> = self.tree.record.path.components().collect();
+        let mut names = wanted.all.clone();
+        let mut lost = Vec::new();
+        for level in 0..depth {
+            let opened;
+            let dir = if level == 0 {
+                root.as_fd()
+            } else {
+                let flags = fd::O_PATH | fd::O_DIRECTORY;
+                opened = fd::openat(root.as_fd(), &c_string(&parts[..level].join("/")), flags, 0)
+                    .map_err(|errno| Error::Open { path: self.ancestor(level), errno })?;
+                opened.as_fd()
+            };
+            let refused = hand_down_from(dir, &names)
+                .map_err(|errno| Error::Read { path: self.ancestor(level), errno })?;
+            names.retain(|name| !refused.iter().any(|(other, _)| other == name));
+            lost.extend(refused.into_iter().map(|(controller, errno)| Lost {
+                controller,
+                level,
+                hint: Hint::of_enable(errno),
+            }));
+        }
+        Ok(lost)
+    }
+
+    pub(super) fn place(&self, pid: i32) -> Result<(), Error> {
+        let dir = self.tree.require()?;
+        self.tree.place(dir.as_fd(), pid)
+    }
+
+    pub(super) fn kill_all(&self, deadline: Instant) -> Result<(), Error> {
+        match self.tree.open()? {
+            Some(dir) => self.kill_in(dir.as_fd(), deadline),
+            None => Ok(()),
+        }
+    }
+
+    fn kill_in(&self, dir: BorrowedFd<'_>, deadline: Instant) -> Result<(), Error> {
+        match write_file(dir, c"cgroup.kill", "1") {
+            Ok(()) => self.wait_empty(dir, deadline),
+            // Either the cgroup is gone, or the kernel is older than 5.14.
+            Err(Errno::ENOENT | Errno::ENODEV) => self.kill_one_by_one(dir, deadline),
+            Err(errno) => Err(Error::Control {
+                path: self.tree.path().join("cgroup.kill"),
+                value: "1".to_owned(),
+                errno,
+            }),
+        }
+    }
+
+    fn wait_empty(&self, dir: BorrowedFd<'_>, deadline: Instant) -> Result<(), Error> {
+        let path = || self.tree.path().join("cgroup.events");
+        match wait(dir, "populated", "0", deadline) {
+            Ok(Waited::Reached) => Ok(()),
+            Ok(Waited::Late) => Err(self.tree.survivors(dir)),
+            Err(errno) => Err(Error::Read { path: path(), errno }),
+        }
+    }
+
+    /// Processes that fork meanwhile are met in the next round; a frozen cgroup is let go so that
+    /// its processes can die.
+    fn kill_one_by_one(&self, dir: BorrowedFd<'_>, deadline: Instant) -> Result<(), Error> {
+        let failed = |errno| Error::Read { path: self.tree.path().join("cgroup.procs"), errno };
+        let _ = write_file(dir, c"cgroup.freeze", "0");
+        let waited =
+            poll_until(deadline, || kill_each(dir).map(|count| count == 0).map_err(failed))?;
+        match waited {
+            Waited::Reached => self.wait_empty(dir, deadline),
+            Waited::Late => Err(self.tree.survivors(dir)),
+        }
+    }
+
+    pub(super) fn remove(&self, deadline: Instant) -> Result<(), Error> {
+        let root = match self.tree.open_mount() {
+            Ok(root) => root,
+            Err(Error::Open { errno: Errno::ENOENT, .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match self.tree.try_remove(root.as_fd()) {
+            Ok(()) => {}
+            Err(errno) if is_busy(errno) => self.empty_and_remove(root.as_fd(), deadline)?,
+            Err(errno) => return Err(Error::Remove { path: self.tree.path(), errno }),
+        }
+        self.tree.remove_ancestors(root.as_fd());
+        Ok(())
+    }
+
+    fn empty_and_remove(&self, root: BorrowedFd<'_>, deadline: Instant) -> Result<(), Error> {
+        let Some(dir) = self.tree.open()? else { return Ok(()) };
+        self.kill_in(dir.as_fd(), deadline)?;
+        self.tree.remove_whole(root, dir.as_fd(), deadline)
+    }
+
+    pub(super) fn freeze(&self, deadline: Instant) -> Result<(), Error> {
+        let dir = self.tree.require()?;
+        self.tree.control(dir.as_fd(), c"cgroup.freeze", "1")?;
+        let waited = self.wait_frozen(dir.as_fd(), "1", deadline);
+        if matches!(waited, Ok(Waited::Reached)) {
+            return Ok(());
+        }
+        self.tree.control(dir.as_fd(), c"cgroup.freeze", "0")?;
+        waited?;
+        Err(Error::Late { action: "freeze", path: self.tree.path() })
+    }
+
+    pub(super) fn thaw(&self, deadline: Instant) -> Result<(), Error> {
+        let dir = self.tree.require()?;
+        self.tree.control(dir.as_fd(), c"cgroup.freeze", "0")?;
+        match self.wait_frozen(dir.as_fd(), "0", deadline)? {
+            Waited::Reached => Ok(()),
+            Waited::Late => Err(Error::Late { action: "thaw", path: self.tree.path() }),
+        }
+    }
+
+    fn wait_frozen(
+        &self,
+        dir: BorrowedFd<'_>,
+        value: &str,
+        deadline: Instant,
+    ) -> Result<Waited, Error> {
+        wait(dir, "frozen", value, deadline)
+            .map_err(|errno| Error::Read { path: self.tree.path().join("cgroup.events"), errno })
+    }
+
+    pub(super) fn is_frozen(&self) -> Result<bool, Error> {
+        let Some(dir) = self.tree.open()? else { return Ok(false) };
+        match read_file(dir.as_fd(), c"cgroup.freeze") {
+            Ok(text) => Ok(text.trim() == "1"),
+            Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
+            Err(errno) => Err(Error::Read { path: self.tree.path().join("cgroup.freeze"), errno }),
+        }
+    }
+
+    pub(super) fn pids(&self) -> Result<Vec<i32>, Error> {
+        match self.tree.open()? {
+            Some(dir) => self.tree.pids(dir.as_fd()),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) fn update(&self, writes: &[Write]) -> Result<(), Error> {
+        self.update_with(writes, || Ok(()))
+    }
+
+    /// Changes limits and then does `rest`; when any of it fails, the limits are as before.
+    pub(super) fn update_with(
+        &self,
+        writes: &[Write],
+        rest: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if writes.is_empty() {
+            return rest();
+        }
+        let dir = self.tree.require()?;
+        self.enable(dir.as_fd(), &Wanted::new(&[], writes))?;
+        apply_or_undo(&OneDir { fd: dir.as_fd(), path: &self.tree.path() }, writes, rest)
+    }
+
+    pub(super) fn set_devices(&self, devices: &Devices) -> Result<(), Error> {
+        let dir = self.tree.require()?;
+        devices::replace(dir.as_fd(), &self.tree.path(), devices)
+    }
+}
+
+fn born(dir: OwnedFd) -> Prepared {
+    Prepared { birth: Some(dir), placement: Placement::Done, warnings: Vec::new() }
+}
+
+fn lists(text: &str, name: &str) -> bool {
+    text.split_ascii_whitespace().any(|other| other == name)
+}
+
+/// Enables controllers for the children of one cgroup, in one write where the kernel takes it.
+/// Returns those that it refused.
+fn hand_down_from<'a>(
+    dir: BorrowedFd<'_>,
+    names: &[&'a str],
+) -> Result<Vec<(&'a str, Errno)>, Errno> {
+    let enabled = read_file(dir, c"cgroup.subtree_control")?;
+    let missing: Vec<&str> = names.iter().copied().filter(|name| !lists(&enabled, name)).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all: Vec<String> = missing.iter().map(|name| format!("+{name}")).collect();
+    if write_file(dir, c"cgroup.subtree_control", &all.join(" ")).is_ok() {
+        return Ok(Vec::new());
+    }
+    // One refusal takes the others along, so each is tried for itself.
+    Ok(missing
+        .into_iter()
+        .filter_map(|name| {
+            let tried = write_file(dir, c"cgroup.subtree_control", &format!("+{name}"));
+            tried.err().map(|errno| (name, errno))
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! What the host is like: facts that decisions rest on, each looked up at most once.
+
+pub mod cgroup;
+
+use crate::plan::caps::Grantable;
+use crate::plan::cgroup::{ManagerChoice, Privilege};
+use crate::sys::{Errno, cred, process};
+use cgroup::{CgroupFacts, Own};
+
+/// The facts.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Effective user id of the caller.
+    pub euid: u32,
+    /// Capabilities that the caller can hand on.
+    pub grantable: Grantable,
+    /// Cgroup hierarchies.
+    pub cgroups: CgroupFacts,
+    /// Whether SELinux is on.
+    pub selinux: bool,
+}
+
+/// Why the facts cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller's capabilities.
+    #[error("read the capabilities of the runtime: {errno}")]
+    Capabilities {
+        /// The cause.
+        errno: Errno,
+    },
+    /// The cgroup hierarchies.
+    #[error(transparent)]
+    Cgroups(#[from] cgroup::Error),
+}
+
+impl Host {
+    /// Looks at the host, for a container whose cgroup is made by `manager`; `own` tells whether
+    /// its place is relative to the caller's.
+    ///
+    /// # Errors
+    /// What cannot be told.
+    pub fn probe(manager: ManagerChoice, own: Own) -> Result<Self, Error> {
+        let held = cred::capget().map_err(|errno| Error::Capabilities { errno })?.permitted;
+        Ok(Self {
+            euid: process::geteuid(),
+            // A runtime's bounding set is as wide as what it is permitted; what is not in it is
+            // lost at execve, as the kernel decides.
+            grantable: Grantable { bounding: held, permitted: held },
+            cgroups: match manager {
+                ManagerChoice::Disabled => CgroupFacts::default(),
+                _ => CgroupFacts::probe(own)?,
+            },
+            selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
+        })
+    }
+
+    /// What the caller may do.
+    pub fn privilege(&self) -> Privilege {
+        match self.euid {
+            0 => Privilege::Full,
+            uid => Privilege::Confined { uid },
+        }
+    }
+}

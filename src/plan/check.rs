@@ -1,0 +1,147 @@
+//! Rules across the parts of a configuration.
+
+use super::Plan;
+use super::mounts::{Content, Mount};
+use super::namespaces::{Kind, Namespaces};
+use oci_spec::runtime::Spec;
+use std::ffi::CString;
+
+/// Why parts of a configuration do not go together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A field that this version does not carry out. Refused, as ignoring it would be a lie.
+    #[error("{pointer}: not supported")]
+    Unsupported {
+        /// JSON pointer of the field.
+        pointer: &'static str,
+    },
+    /// A setting of a namespace that the container shares with the host.
+    #[error("{pointer}: needs a {kind} namespace of the container's own")]
+    NeedsNamespace {
+        /// JSON pointer of the setting.
+        pointer: &'static str,
+        /// Name of the kind.
+        kind: &'static str,
+    },
+    /// A new user namespace without ids has no root.
+    #[error("/linux/uidMappings: missing, a new user namespace needs id mappings")]
+    NoIdMaps,
+    /// Ids for a user namespace that is not made.
+    #[error("/linux/uidMappings: given, but there is no new user namespace")]
+    StrayIdMaps,
+    /// No kernel interface can take such a string.
+    #[error("{pointer}: {value:?} contains a NUL byte")]
+    Nul {
+        /// JSON pointer of the string.
+        pointer: &'static str,
+        /// The value as given.
+        value: String,
+    },
+    /// Longer than the kernel keeps (sethostname(2)).
+    #[error("{pointer}: {len} bytes are more than the 64 that the kernel takes")]
+    TooLong {
+        /// JSON pointer of the string.
+        pointer: &'static str,
+        /// Its length.
+        len: usize,
+    },
+}
+
+/// Refuses what this version does not carry out.
+///
+/// # Errors
+/// The first such field.
+pub fn unsupported(spec: &Spec) -> Result<(), Error> {
+    let linux = spec.linux().as_ref();
+    let process = spec.process().as_ref();
+    let mounts = spec.mounts().iter().flatten();
+    let id_mapped = mounts.clone().any(|mount| {
+        mount.uid_mappings().is_some()
+            || mount.gid_mappings().is_some()
+            || mount.options().iter().flatten().any(|o| matches!(o.as_str(), "idmap" | "ridmap"))
+    });
+    let fields = [
+        ("/mounts/*/uidMappings", id_mapped),
+        ("/linux/timeOffsets", linux.is_some_and(|l| l.time_offsets().is_some())),
+        ("/linux/intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
+        ("/linux/netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
+        ("/linux/memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some())),
+        ("/process/scheduler", process.is_some_and(|p| p.scheduler().is_some())),
+        ("/process/ioPriority", process.is_some_and(|p| p.io_priority().is_some())),
+        ("/process/execCPUAffinity", process.is_some_and(|p| p.exec_cpu_affinity().is_some())),
+        (
+            "/linux/seccomp/listenerPath",
+            linux
+                .and_then(|l| l.seccomp().as_ref())
+                .is_some_and(|s| s.listener_path().is_some()),
+        ),
+    ];
+    match fields.into_iter().find(|(_, given)| *given) {
+        Some((pointer, _)) => Err(Error::Unsupported { pointer }),
+        None => Ok(()),
+    }
+}
+
+/// `/hostname` and `/domainname`, ready for the kernel.
+pub struct HostNames {
+    /// Host name.
+    pub hostname: Option<CString>,
+    /// NIS domain name.
+    pub domainname: Option<CString>,
+}
+
+/// Checks the names of the host; an empty one counts as absent.
+///
+/// # Errors
+/// A name without a UTS namespace, with a NUL, or too long.
+pub fn host_names(spec: &Spec, namespaces: &Namespaces) -> Result<HostNames, Error> {
+    let name = |pointer, value: &Option<String>| {
+        let Some(value) = value.as_deref().filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        if !namespaces.has(Kind::Uts) {
+            return Err(Error::NeedsNamespace { pointer, kind: Kind::Uts.name() });
+        }
+        if value.len() > 64 {
+            return Err(Error::TooLong { pointer, len: value.len() });
+        }
+        let nul = |_| Error::Nul { pointer, value: value.to_owned() };
+        CString::new(value).map(Some).map_err(nul)
+    };
+    Ok(HostNames {
+        hostname: name("/hostname", spec.hostname())?,
+        domainname: name("/domainname", spec.domainname())?,
+    })
+}
+
+/// Whether /dev belongs to the container: unless it is a bind mount of somebody else's.
+pub fn has_own_dev(mounts: &[Mount]) -> bool {
+    let dev = mounts.iter().rev().find(|mount| mount.destination.as_bytes() == b"/dev");
+    !dev.is_some_and(|mount| matches!(mount.content, Content::Bind { .. }))
+}
+
+/// What only the whole plan shows.
+///
+/// # Errors
+/// The first contradiction.
+pub fn across(plan: &Plan) -> Result<(), Error> {
+    let namespaces = &plan.namespaces;
+    match (namespaces.is_new(Kind::User), plan.id_maps.is_some()) {
+        (true, false) => return Err(Error::NoIdMaps),
+        (false, true) if namespaces.joined(Kind::User).is_none() => {
+            return Err(Error::StrayIdMaps);
+        }
+        _ => {}
+    }
+    let restricted = [
+        ("/linux/maskedPaths", !plan.masked_paths.is_empty()),
+        ("/linux/readonlyPaths", !plan.readonly_paths.is_empty()),
+        ("/root/readonly", plan.rootfs.readonly),
+    ];
+    for (pointer, given) in restricted {
+        if given && !namespaces.has(Kind::Mount) {
+            return Err(Error::NeedsNamespace { pointer, kind: Kind::Mount.name() });
+        }
+    }
+    Ok(())
+}
