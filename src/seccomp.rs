@@ -1261,4 +1261,21 @@ mod tests {
         let profile = profile(value);
         assert_eq!(compile(&profile).unwrap(), compile(&profile).unwrap());
     }
+
+    #[test]
+    fn the_kernel_takes_the_program() {
+        let (mut value, _) = engine_profile();
+        value["syscalls"][0]["names"].as_array_mut().unwrap().retain(|name| name != "mkdir");
+        value["syscalls"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122 }));
+        let filter = compiled(value);
+        let refused = std::thread::spawn(move || {
+            sys::process::set_no_new_privileges().unwrap();
+            sys::seccomp::install(&filter.filter, filter.flags).unwrap();
+            std::fs::create_dir("/proc/none").unwrap_err().raw_os_error()
+        });
+        assert_eq!(refused.join().unwrap(), Some(122));
+    }
 }

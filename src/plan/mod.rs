@@ -10,5 +10,6 @@ pub mod paths;
 pub mod personality;
 pub mod process;
 pub mod rlimits;
+pub mod sched;
 pub mod seccomp;
 pub mod sysctl;
