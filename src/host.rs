@@ -3,7 +3,7 @@
 pub mod cgroup;
 
 use crate::plan::caps::Grantable;
-use crate::plan::cgroup::{ManagerChoice, Privilege};
+use crate::plan::cgroup::Privilege;
 use crate::sys::{Errno, cred, process};
 use cgroup::{CgroupFacts, Own};
 
@@ -35,22 +35,19 @@ pub enum Error {
 }
 
 impl Host {
-    /// Looks at the host, for a container whose cgroup is made by `manager`; `own` tells whether
-    /// its place is relative to the caller's.
+    /// Looks at the host; `own` tells whether the container's cgroup lies relative to the
+    /// caller's.
     ///
     /// # Errors
     /// What cannot be told.
-    pub fn probe(manager: ManagerChoice, own: Own) -> Result<Self, Error> {
+    pub fn probe(own: Own) -> Result<Self, Error> {
         let held = cred::capget().map_err(|errno| Error::Capabilities { errno })?.permitted;
         Ok(Self {
             euid: process::geteuid(),
             // A runtime's bounding set is as wide as what it is permitted; what is not in it is
             // lost at execve, as the kernel decides.
             grantable: Grantable { bounding: held, permitted: held },
-            cgroups: match manager {
-                ManagerChoice::Disabled => CgroupFacts::default(),
-                _ => CgroupFacts::probe(own)?,
-            },
+            cgroups: CgroupFacts::probe(own)?,
             selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
         })
     }

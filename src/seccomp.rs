@@ -28,9 +28,11 @@
 //! ([`NEWER`]): a profile that names them means them, whichever library it was
 //! compiled with.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::iter;
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
@@ -85,6 +87,16 @@ pub enum Warning {
         /// The name.
         name: String,
     },
+    /// Another rule for the call has no conditions and another action: that one
+    /// decides, whichever comes first (libseccomp).
+    Shadowed {
+        /// Position in `/linux/seccomp/syscalls`.
+        index: usize,
+        /// The name of the call.
+        name: String,
+        /// Position of the rule that decides.
+        by: usize,
+    },
     /// libseccomp does not know the call, and only unconditional rules can be
     /// made without it.
     Conditional {
@@ -110,6 +122,10 @@ impl fmt::Display for Warning {
                     "/linux/seccomp/syscalls/{index}/names: {name:?} ignored: no such system call is known"
                 )
             }
+            Self::Shadowed { index, name, by } => write!(
+                f,
+                "/linux/seccomp/syscalls/{index}: rule for {name:?} ignored: /linux/seccomp/syscalls/{by} has another action for every call of it"
+            ),
             Self::Conditional { index, name } => write!(
                 f,
                 "/linux/seccomp/syscalls/{index}/args: rule for {name:?} ignored: libseccomp is too old to compare its arguments"
@@ -131,7 +147,7 @@ pub enum Error {
         /// What the library says.
         source: SeccompError,
     },
-    /// Two rules disagree on the same calls.
+    /// Two rules disagree on the same calls with the same conditions.
     #[error("/linux/seccomp/syscalls/{index}: {name:?} has another action in an earlier rule")]
     Conflict {
         /// Position of the later rule in `/linux/seccomp/syscalls`.
@@ -177,6 +193,7 @@ pub fn compile(profile: &Profile) -> Result<(Program, Vec<Warning>), Error> {
     for rule in &profile.rules {
         add_rule(&mut context, profile.default, rule, &mut warnings)?;
     }
+    warnings.extend(shadowed(profile));
     let mut filter = prologue(profile, &architectures);
     filter.extend(export(&context)?);
     if filter.len() > MAX_LENGTH {
@@ -312,6 +329,27 @@ fn without_library(rule: &Rule, name: &str) -> Option<Warning> {
     }
 }
 
+/// Rules that have no effect because another one decides all of the call.
+fn shadowed(profile: &Profile) -> Vec<Warning> {
+    let named = || profile.rules.iter().flat_map(|rule| rule.names.iter().zip(iter::repeat(rule)));
+    let mut deciding: HashMap<&str, &Rule> = HashMap::new();
+    for (name, rule) in named().filter(|(_, rule)| is_unconditional(rule)) {
+        if rule.action != profile.default {
+            deciding.entry(name).or_insert(rule);
+        }
+    }
+    named()
+        .filter_map(|(name, rule)| {
+            let decides = deciding.get(name.as_str())?;
+            (decides.action != rule.action).then(|| Warning::Shadowed {
+                index: rule.index,
+                name: name.clone(),
+                by: decides.index,
+            })
+        })
+        .collect()
+}
+
 fn is_unconditional(rule: &Rule) -> bool {
     rule.alternatives.iter().all(Vec::is_empty)
 }
@@ -364,12 +402,18 @@ const NEWER: [(&str, u32); 21] = [
     ("rseq_slice_yield", 471),
 ];
 
+/// The largest number in [`NEWER`].
+const NEWER_LAST: u32 = 471;
+
 fn newer(name: &str) -> Option<u32> {
     NEWER.iter().find(|(newer, _)| *newer == name).map(|(_, number)| *number)
 }
 
 /// The bit that tells the numbers of x32 calls from those of x86_64.
 const X32_BIT: u32 = 0x4000_0000;
+
+/// x32 has calls of its own from here on, of whatever age (syscall_64.tbl).
+const X32_OWN: u32 = X32_BIT + 512;
 
 /// What an ABI adds to every number (asm/unistd.h of x86 and mips).
 fn base(arch: ScmpArch) -> u32 {
@@ -402,37 +446,93 @@ struct Section {
 }
 
 fn section(profile: &Profile, covered: &Covered) -> Section {
-    let mut answers = Vec::new();
-    let mut newest = None;
-    for rule in &profile.rules {
+    Section {
+        audit: audit_value(covered),
+        x32: covered.arch == ScmpArch::X32,
+        answers: answers(profile, covered.arch),
+        newest: if refuses(profile.default) { newest(profile, covered.arch) } else { None },
+    }
+}
+
+fn refuses(default: Action) -> bool {
+    match default {
+        Action::Errno(errno) => errno != ENOSYS,
+        Action::KillThread | Action::KillProcess => true,
+        _ => false,
+    }
+}
+
+/// Unconditional rules for calls that libseccomp does not know. As with those
+/// it knows, the first one stands, and one with the default action is none.
+fn answers(profile: &Profile, arch: ScmpArch) -> Vec<(u32, Action)> {
+    let mut answers: Vec<(u32, Action)> = Vec::new();
+    let effective = |rule: &&Rule| is_unconditional(rule) && rule.action != profile.default;
+    for rule in profile.rules.iter().filter(effective) {
         for name in &rule.names {
-            let Some((number, known)) = number(name, covered.arch) else { continue };
-            newest = newest.max(Some(number));
-            let first = answers.iter().all(|(earlier, _)| *earlier != number);
-            if !known && first && is_unconditional(rule) && rule.action != profile.default {
+            if let Some(Number::Newer(number)) = number(name, arch)
+                && answers.iter().all(|(earlier, _)| *earlier != number)
+            {
                 answers.push((number, rule.action));
             }
         }
     }
-    let refuses = match profile.default {
-        Action::Errno(errno) => errno != ENOSYS,
-        Action::KillThread | Action::KillProcess => true,
-        _ => false,
-    };
-    Section {
-        audit: audit_value(covered),
-        x32: covered.arch == ScmpArch::X32,
-        answers,
-        newest: newest.filter(|_| refuses),
-    }
+    answers
 }
 
-/// A call's number on an architecture, and whether libseccomp knows the call.
-fn number(name: &str, arch: ScmpArch) -> Option<(u32, bool)> {
+/// The largest number among the calls that the profile names.
+///
+/// A call that can be made through socketcall(2) or ipc(2) has a number of its
+/// own as well, which libseccomp tells only of the number: so those numbers
+/// that would be the largest are asked for their names.
+fn newest(profile: &Profile, arch: ScmpArch) -> Option<u32> {
+    let mut newest = None;
+    let mut multiplexed: Vec<&str> = Vec::new();
+    for name in profile.rules.iter().flat_map(|rule| &rule.names) {
+        match number(name, arch) {
+            Some(Number::Own(number)) if arch == ScmpArch::X32 && number >= X32_OWN => {}
+            Some(Number::Own(number) | Number::Newer(number)) => newest = newest.max(Some(number)),
+            Some(Number::Multiplexed(number)) => {
+                newest = newest.max(Some(number));
+                multiplexed.push(name);
+            }
+            None => {}
+        }
+    }
+    let is_named = |number: &u32| {
+        i32::try_from(*number)
+            .ok()
+            .and_then(|number| ScmpSyscall::from_raw_syscall(number).get_name_by_arch(arch).ok())
+            .is_some_and(|name| multiplexed.contains(&name.as_str()))
+    };
+    if multiplexed.is_empty() {
+        return newest;
+    }
+    let above = newest.map_or(0, |newest| newest + 1)..=base(arch) + NEWER_LAST;
+    above.rev().find(is_named).or(newest)
+}
+
+/// What is known of a call's number on an architecture.
+enum Number {
+    /// Its own number.
+    Own(u32),
+    /// The number of socketcall(2) or ipc(2), through which it can be made.
+    Multiplexed(u32),
+    /// Its own number, which libseccomp does not know.
+    Newer(u32),
+}
+
+fn number(name: &str, arch: ScmpArch) -> Option<Number> {
+    // libseccomp has negative numbers for calls without one of their own.
+    let positive = |syscall: ScmpSyscall| u32::try_from(syscall.as_raw_syscall()).ok();
     match ScmpSyscall::from_name_by_arch(name, arch) {
-        // libseccomp has negative numbers for calls of other architectures.
-        Ok(syscall) => u32::try_from(syscall.as_raw_syscall()).ok().map(|number| (number, true)),
-        Err(_) => newer(name).map(|number| (base(arch) + number, false)),
+        Ok(syscall) => match positive(syscall) {
+            Some(number) => Some(Number::Own(number)),
+            None => ScmpSyscall::from_name_by_arch_rewrite(name, arch)
+                .ok()
+                .and_then(positive)
+                .map(Number::Multiplexed),
+        },
+        Err(_) => newer(name).map(|number| Number::Newer(base(arch) + number)),
     }
 }
 
@@ -446,7 +546,7 @@ fn load(offset: u32) -> SockFilter {
 
 /// A jump's distance. The longest is that over a whole section.
 fn skip(instructions: usize) -> u8 {
-    const { assert!(2 * NEWER.len() + 4 <= u8::MAX as usize) };
+    const { assert!(2 * NEWER.len() + 5 <= u8::MAX as usize) };
     u8::try_from(instructions).unwrap_or(u8::MAX)
 }
 
@@ -499,6 +599,9 @@ fn instructions(section: &Section) -> Vec<SockFilter> {
         answers.push(answer(*action));
     }
     if let Some(newest) = section.newest {
+        if section.x32 {
+            answers.push(jump(JUMP_GREATER_OR_EQUAL, X32_OWN, 2, 0));
+        }
         answers.push(jump(JUMP_GREATER, newest, 0, 1));
         answers.push(answer(Action::Errno(ENOSYS)));
     }
@@ -573,6 +676,17 @@ mod tests {
         }
     }
 
+    /// A call's own number, also where it can be multiplexed.
+    fn own(name: &str, arch: ScmpArch) -> Option<u32> {
+        match number(name, arch)? {
+            Number::Own(number) | Number::Newer(number) => Some(number),
+            Number::Multiplexed(_) => (0..NEWER_LAST).find(|number| {
+                let syscall = ScmpSyscall::from_raw_syscall(*number as i32);
+                syscall.get_name_by_arch(arch).is_ok_and(|found| found == name)
+            }),
+        }
+    }
+
     fn profile(value: Value) -> Profile {
         let asked = serde_json::from_value(value).unwrap();
         plan::seccomp::resolve(Some(&asked)).unwrap().unwrap()
@@ -590,8 +704,7 @@ mod tests {
         }
 
         fn on(&self, arch: ScmpArch, audit: u32, name: &str, args: [u64; 6]) -> u32 {
-            let (number, _) = number(name, arch).unwrap();
-            run(&self.filter, audit, number, args)
+            run(&self.filter, audit, own(name, arch).unwrap(), args)
         }
 
         fn call(&self, name: &str) -> u32 {
@@ -806,6 +919,37 @@ mod tests {
     }
 
     #[test]
+    fn calls_with_two_numbers_are_as_new_as_the_larger() {
+        let filter = compiled(json!({
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "architectures": ["SCMP_ARCH_X86"],
+            "syscalls": [allow(&["read", "socket", "recv"])],
+        }));
+        let (socketcall, socket) = (102, 359);
+        let first = |value| [value, 0, 0, 0, 0, 0];
+        assert_eq!(run(&filter.filter, X86, socket, [0; 6]), ALLOW);
+        assert_eq!(run(&filter.filter, X86, socketcall, first(1)), ALLOW);
+        assert_eq!(run(&filter.filter, X86, socketcall, first(10)), ALLOW);
+        assert_eq!(run(&filter.filter, X86, socketcall, first(2)), errno(1));
+        assert_eq!(run(&filter.filter, X86, socket - 1, [0; 6]), errno(1));
+        assert_eq!(run(&filter.filter, X86, socket + 1, [0; 6]), errno(38));
+    }
+
+    #[test]
+    fn x32_calls_of_its_own_have_no_age() {
+        let filter = compiled(json!({
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "architectures": ["SCMP_ARCH_X32"],
+            "syscalls": [allow(&["read", "execve", "rt_sigaction"])],
+        }));
+        let decision = |number| run(&filter.filter, X86_64, X32_BIT + number, [0; 6]);
+        assert_eq!((decision(512), decision(513), decision(520)), (ALLOW, errno(1), ALLOW));
+        assert_eq!((decision(0), decision(1)), (ALLOW, errno(38)));
+        assert_eq!(run(&filter.filter, X86_64, 59, [0; 6]), ALLOW);
+        assert_eq!(run(&filter.filter, X86_64, 60, [0; 6]), errno(38));
+    }
+
+    #[test]
     fn only_defaults_that_refuse_have_newer_calls() {
         let newest = |default: Value| {
             let mut value =
@@ -881,6 +1025,7 @@ mod tests {
         for (index, (name, number)) in NEWER.into_iter().enumerate() {
             assert_eq!(number as usize, 451 + index, "{name}");
         }
+        assert_eq!(NEWER[NEWER.len() - 1].1, NEWER_LAST);
         let known = |arch| ScmpSyscall::from_name_by_arch("futex_waitv", arch).unwrap();
         for arch in [
             ScmpArch::X8664,
@@ -979,11 +1124,158 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_contradict_each_other() {
-        let result = compile(&profile(json!({
+    fn an_unconditional_rule_stands_and_others_are_warnings() {
+        let when = json!([{ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" }]);
+        let filter = compiled(json!({
             "defaultAction": "SCMP_ACT_ERRNO",
-            "syscalls": [allow(&["read"]), { "names": ["read"], "action": "SCMP_ACT_KILL" }],
-        })));
-        println!("{result:?}");
+            "syscalls": [
+                { "names": ["socket"], "action": "SCMP_ACT_KILL", "args": when },
+                allow(&["read", "socket"]),
+                { "names": ["read"], "action": "SCMP_ACT_KILL" },
+                { "names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": when },
+                { "names": ["socket"], "action": "SCMP_ACT_ERRNO" },
+            ],
+        }));
+        assert_eq!(filter.call("read"), ALLOW);
+        assert_eq!(filter.first("socket", 1), ALLOW);
+        let shadowed = |index: usize, name: &str| {
+            format!(
+                "/linux/seccomp/syscalls/{index}: rule for {name:?} ignored: \
+                 /linux/seccomp/syscalls/1 has another action for every call of it"
+            )
+        };
+        assert_eq!(
+            filter.warnings,
+            [shadowed(0, "socket"), shadowed(2, "read"), shadowed(4, "socket")]
+        );
+    }
+
+    #[test]
+    fn rules_that_contradict_each_other_are_refused() {
+        let rule = |action: &str| {
+            json!({
+                "names": ["socket"], "action": action,
+                "args": [{ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" }],
+            })
+        };
+        let error = compile(&profile(json!({
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "syscalls": [rule("SCMP_ACT_ALLOW"), rule("SCMP_ACT_KILL")],
+        })))
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/linux/seccomp/syscalls/1: \"socket\" has another action in an earlier rule"
+        );
+    }
+
+    /// What an engine asks for: nearly everything by name, a few calls by
+    /// their arguments, three ABIs. The names are the library's own.
+    fn engine_profile() -> (Value, Vec<String>) {
+        const REFUSED: [&str; 24] = [
+            "acct",
+            "add_key",
+            "bpf",
+            "clock_settime",
+            "clone",
+            "clone3",
+            "delete_module",
+            "finit_module",
+            "init_module",
+            "ioperm",
+            "iopl",
+            "kexec_file_load",
+            "kexec_load",
+            "mount",
+            "move_mount",
+            "perf_event_open",
+            "personality",
+            "pivot_root",
+            "ptrace",
+            "reboot",
+            "setns",
+            "swapon",
+            "unshare",
+            "userfaultfd",
+        ];
+        let mut names: Vec<String> = (0..451)
+            .filter_map(|n| ScmpSyscall::from_raw_syscall(n).get_name_by_arch(ScmpArch::X8664).ok())
+            .filter(|name| !REFUSED.contains(&name.as_str()))
+            .collect();
+        names.extend(
+            ["socketcall", "ipc", "_llseek", "mmap2", "fcntl64", "waitpid", "statmount", "mseal"]
+                .map(str::to_owned),
+        );
+        let persona = |value: u64| json!({ "index": 0, "value": value, "op": "SCMP_CMP_EQ" });
+        let value = json!({
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "defaultErrnoRet": 1,
+            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+            "syscalls": [
+                { "names": names, "action": "SCMP_ACT_ALLOW" },
+                { "names": ["personality"], "action": "SCMP_ACT_ALLOW",
+                  "args": [persona(0), persona(8), persona(0x20000), persona(0xffff_ffff)] },
+                { "names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [
+                    { "index": 0, "value": 0x7e02_0000u32, "op": "SCMP_CMP_MASKED_EQ" },
+                ] },
+                { "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38 },
+            ],
+        });
+        (value, names)
+    }
+
+    #[test]
+    fn a_large_profile_decides_as_it_reads() {
+        let (value, names) = engine_profile();
+        assert!(names.len() > 300, "{}", names.len());
+        let filter = compiled(value);
+        assert!(filter.warnings.is_empty(), "{:?}", filter.warnings);
+        for (arch, audit) in
+            [(ScmpArch::X8664, X86_64), (ScmpArch::X86, X86), (ScmpArch::X32, X86_64)]
+        {
+            let numbers = |name: &str| own(name, arch);
+            let allowed: Vec<_> = names.iter().filter_map(|name| numbers(name)).collect();
+            for call in base(arch)..base(arch) + 600 {
+                let expected = match call {
+                    call if allowed.contains(&call) => ALLOW,
+                    call if Some(call) == numbers("clone3") => errno(38),
+                    call if arch == ScmpArch::X32 && call >= X32_OWN => errno(1),
+                    call if call > base(arch) + 462 => errno(38),
+                    call if Some(call) == numbers("personality") => ALLOW,
+                    call if Some(call) == numbers("clone") => ALLOW,
+                    _ => errno(1),
+                };
+                let decision = run(&filter.filter, audit, call, [0; 6]);
+                assert_eq!(decision, expected, "{arch:?} {call}");
+            }
+        }
+        assert_eq!(filter.first("clone", 0x1000_0011), errno(1));
+        assert_eq!(filter.first("personality", 8), ALLOW);
+        assert_eq!(filter.first("personality", 7), errno(1));
+        assert_eq!(filter.call("ptrace"), errno(1));
+    }
+
+    #[test]
+    fn one_profile_makes_one_program() {
+        let (value, _) = engine_profile();
+        let profile = profile(value);
+        assert_eq!(compile(&profile).unwrap(), compile(&profile).unwrap());
+    }
+
+    #[test]
+    fn the_kernel_takes_the_program() {
+        let (mut value, _) = engine_profile();
+        value["syscalls"][0]["names"].as_array_mut().unwrap().retain(|name| name != "mkdir");
+        value["syscalls"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122 }));
+        let filter = compiled(value);
+        let refused = std::thread::spawn(move || {
+            sys::process::set_no_new_privileges().unwrap();
+            sys::seccomp::install(&filter.filter, filter.flags).unwrap();
+            std::fs::create_dir("/proc/none").unwrap_err().raw_os_error()
+        });
+        assert_eq!(refused.join().unwrap(), Some(122));
     }
 }

@@ -77,6 +77,7 @@ pub(super) fn execute(
     let Some(program) = &input.program else {
         return Err(Failure::new(Step::Exec, 0, Errno::ENOENT));
     };
+    process::lower_descriptors(wanted)?;
     if wanted.process.no_new_privileges {
         sys::process::set_no_new_privileges().at(Step::NoNewPrivileges, 0)?;
     }

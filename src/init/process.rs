@@ -6,7 +6,7 @@ use crate::plan::{Plan, ProcessPlan};
 use crate::sys::cred::{self, CapSets};
 use crate::sys::fd::{self, Decimal, PathBuffer};
 use crate::sys::mount::FsContext;
-use crate::sys::{self, Errno, process};
+use crate::sys::{self, Errno, process, sched};
 use crate::wire::{Failure, Step};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -33,13 +33,41 @@ pub(super) fn limit(wanted: &ProcessPlan, procfs: Option<&OwnedFd>) -> Result<()
         write_labels(wanted, procfs.as_fd()).at(Step::Label, 0)?;
     }
     for limit in &wanted.rlimits {
-        process::set_rlimit(limit.resource, limit.soft, limit.hard)
-            .at(Step::Rlimit, limit.index)?;
+        // The soft limit on descriptors waits for `lower_descriptors`: init still opens some.
+        let soft = if limit.resource == sched::NOFILE { limit.hard } else { limit.soft };
+        process::set_rlimit(limit.resource, soft, limit.hard).at(Step::Rlimit, limit.index)?;
+    }
+    if let Some(policy) = &wanted.scheduler {
+        sched::set_policy(&sched::Policy {
+            policy: policy.policy,
+            flags: policy.flags,
+            nice: policy.nice,
+            priority: policy.priority,
+            runtime: policy.runtime,
+            deadline: policy.deadline,
+            period: policy.period,
+        })
+        .at(Step::Scheduler, 0)?;
+    }
+    if let Some(priority) = &wanted.io_priority {
+        sched::set_io_priority(priority.0).at(Step::IoPriority, 0)?;
+    }
+    if let Some(policy) = &wanted.memory_policy {
+        let nodes = policy.nodes.as_ref().map(|nodes| &*nodes.0);
+        sched::set_memory_policy(policy.mode, nodes, policy.max_node())
+            .at(Step::MemoryPolicy, 0)?;
     }
     if let Some(persona) = wanted.personality {
         process::personality(persona).at(Step::Personality, 0)?;
     }
     Ok(())
+}
+
+/// Sets the soft limit on descriptors, when nothing is left to be opened.
+pub(super) fn lower_descriptors(wanted: &ProcessPlan) -> Result<(), Failure> {
+    let limit = wanted.rlimits.iter().find(|limit| limit.resource == sched::NOFILE);
+    let Some(limit) = limit.filter(|limit| limit.soft != limit.hard) else { return Ok(()) };
+    process::set_rlimit(limit.resource, limit.soft, limit.hard).at(Step::Rlimit, limit.index)
 }
 
 /// A file below the calling process's own directory, by number: `self` is a link.

@@ -10,6 +10,13 @@ use std::fmt;
 use caps::Capability as Number;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
 
+/// Number of the last capability that is known.
+pub const LAST: u8 = NAMES.len() as u8 - 1;
+/// Number of `CAP_SYS_ADMIN` (capabilities(7)).
+pub const SYS_ADMIN: u8 = 21;
+/// Number of `CAP_SYS_RESOURCE` (capabilities(7)).
+pub const SYS_RESOURCE: u8 = 24;
+
 /// Every capability this program knows, in the order of the kernel's numbers:
 /// `NAMES[n]` is the name of capability `n` (linux/capability.h).
 pub const NAMES: [&str; 41] = [

@@ -53,7 +53,6 @@ pub enum Error {
 /// The first such field.
 pub fn unsupported(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux().as_ref();
-    let process = spec.process().as_ref();
     let mounts = spec.mounts().iter().flatten();
     let id_mapped = mounts.clone().any(|mount| {
         mount.uid_mappings().is_some()
@@ -65,10 +64,6 @@ pub fn unsupported(spec: &Spec) -> Result<(), Error> {
         ("/linux/timeOffsets", linux.is_some_and(|l| l.time_offsets().is_some())),
         ("/linux/intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
         ("/linux/netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
-        ("/linux/memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some())),
-        ("/process/scheduler", process.is_some_and(|p| p.scheduler().is_some())),
-        ("/process/ioPriority", process.is_some_and(|p| p.io_priority().is_some())),
-        ("/process/execCPUAffinity", process.is_some_and(|p| p.exec_cpu_affinity().is_some())),
         (
             "/linux/seccomp/listenerPath",
             linux

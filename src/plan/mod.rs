@@ -20,6 +20,7 @@ pub mod personality;
 pub mod process;
 pub mod rlimits;
 pub mod rootfs;
+pub mod sched;
 pub mod seccomp;
 pub mod sysctl;
 
@@ -92,6 +93,14 @@ pub struct ProcessPlan {
     pub rlimits: Vec<rlimits::Rlimit>,
     /// Execution domain.
     pub personality: Option<u64>,
+    /// Scheduling policy.
+    pub scheduler: Option<sched::Scheduler>,
+    /// I/O priority.
+    pub io_priority: Option<sched::IoPriority>,
+    /// CPUs for processes that join the container.
+    pub affinity: sched::Affinity,
+    /// NUMA memory policy.
+    pub memory_policy: Option<sched::MemoryPolicy>,
     /// Security labels.
     pub lsm: lsm::Lsm,
     /// What the runtime itself may hand on.
@@ -187,6 +196,8 @@ pub enum Error {
     #[error(transparent)]
     Personality(#[from] personality::Error),
     #[error(transparent)]
+    Sched(#[from] sched::Error),
+    #[error(transparent)]
     Lsm(#[from] lsm::Error),
     #[error(transparent)]
     Seccomp(#[from] seccomp::Error),
@@ -236,7 +247,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     let label = lsm::resolve(None, linux.and_then(|l| l.mount_label().as_deref()))?.mount_label;
     let around = mounts::Surroundings {
         bundle: request.bundle,
-        cgroups: &cgroup.view(namespaces.has(Kind::Cgroup)),
+        cgroups: &mounts::CgroupView::of(&cgroup, namespaces.has(Kind::Cgroup)),
         label: label.as_deref().filter(|_| host.selinux),
     };
     let asked = spec.mounts().as_deref().unwrap_or_default();
@@ -309,6 +320,12 @@ fn resolve_process(
         caps,
         rlimits: rlimits::resolve(asked.and_then(|p| p.rlimits().as_deref()))?,
         personality: personality::resolve(personality)?,
+        scheduler: sched::scheduler(asked.and_then(|p| p.scheduler().as_ref()))?,
+        io_priority: sched::io_priority(asked.and_then(|p| p.io_priority().as_ref()))?,
+        affinity: sched::affinity(asked.and_then(|p| p.exec_cpu_affinity().as_ref()))?,
+        memory_policy: sched::memory_policy(
+            spec.linux().as_ref().and_then(|linux| linux.memory_policy().as_ref()),
+        )?,
         lsm,
         grantable,
         setgroups_denied: own_users,

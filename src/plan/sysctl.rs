@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::fmt;
 
 use thiserror::Error;
+
+use super::namespaces::Kind;
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,43 +22,7 @@ pub struct Sysctl {
     /// What is written, without a newline unless one was given.
     pub value: CString,
     /// The namespace that the parameter belongs to.
-    pub requires: Namespace,
-}
-
-/// A kind of namespace that has parameters of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Namespace {
-    /// System V IPC and POSIX message queues.
-    Ipc,
-    /// Network.
-    Network,
-    /// Host and domain name.
-    Uts,
-    /// User ids.
-    User,
-}
-
-impl Namespace {
-    /// The CLONE_NEW* flag of the kind (linux/sched.h).
-    pub const fn flag(self) -> u64 {
-        match self {
-            Self::Ipc => 0x0800_0000,
-            Self::Network => 0x4000_0000,
-            Self::Uts => 0x0400_0000,
-            Self::User => 0x1000_0000,
-        }
-    }
-}
-
-impl fmt::Display for Namespace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ipc => "ipc",
-            Self::Network => "network",
-            Self::Uts => "uts",
-            Self::User => "user",
-        })
-    }
+    pub requires: Kind,
 }
 
 /// What else in the configuration has a say.
@@ -96,14 +61,14 @@ pub enum Error {
         name: String,
     },
     /// It belongs to a namespace of the host.
-    #[error("{pointer}: {name:?} needs a {namespace} namespace of the container's own")]
+    #[error("{pointer}: {name:?} needs a {} namespace of the container's own", namespace.name())]
     Shared {
         /// Where it stands in config.json.
         pointer: String,
         /// The name as given.
         name: String,
         /// The namespace it belongs to.
-        namespace: Namespace,
+        namespace: Kind,
     },
     /// config.json has a field for it.
     #[error("{pointer}: {name:?} conflicts with the field {field}")]
@@ -222,12 +187,12 @@ const IPC: [&str; 12] = [
 
 /// The namespace that a parameter belongs to on every kernel that has it.
 /// kernel/pid_max, for one, is left out: before Linux 6.14 it was global.
-fn owner(path: &str) -> Option<Namespace> {
+fn owner(path: &str) -> Option<Kind> {
     match path {
-        "kernel/hostname" | "kernel/domainname" => Some(Namespace::Uts),
-        path if IPC.contains(&path) || path.starts_with("fs/mqueue/") => Some(Namespace::Ipc),
-        path if path.starts_with("net/") => Some(Namespace::Network),
-        path if path.starts_with("user/") => Some(Namespace::User),
+        "kernel/hostname" | "kernel/domainname" => Some(Kind::Uts),
+        path if IPC.contains(&path) || path.starts_with("fs/mqueue/") => Some(Kind::Ipc),
+        path if path.starts_with("net/") => Some(Kind::Network),
+        path if path.starts_with("user/") => Some(Kind::User),
         _ => None,
     }
 }
@@ -279,7 +244,7 @@ mod tests {
                 name: "net.ipv4.ip_forward".to_owned(),
                 path: c"net/ipv4/ip_forward".into(),
                 value: c"1".into(),
-                requires: Namespace::Network,
+                requires: Kind::Network,
             }]
         );
     }
@@ -324,13 +289,13 @@ mod tests {
     #[test]
     fn each_parameter_has_its_namespace() {
         for (name, namespace) in [
-            ("kernel.msgmax", Namespace::Ipc),
-            ("kernel.sem", Namespace::Ipc),
-            ("kernel.shm_rmid_forced", Namespace::Ipc),
-            ("fs.mqueue.queues_max", Namespace::Ipc),
-            ("net.ipv4.ping_group_range", Namespace::Network),
-            ("kernel.domainname", Namespace::Uts),
-            ("user.max_user_namespaces", Namespace::User),
+            ("kernel.msgmax", Kind::Ipc),
+            ("kernel.sem", Kind::Ipc),
+            ("kernel.shm_rmid_forced", Kind::Ipc),
+            ("fs.mqueue.queues_max", Kind::Ipc),
+            ("net.ipv4.ping_group_range", Kind::Network),
+            ("kernel.domainname", Kind::Uts),
+            ("user.max_user_namespaces", Kind::User),
         ] {
             let own = |own| Surroundings { own, ..ALL };
             let sysctls = plan(&[(name, "1")], own(namespace.flag())).unwrap();
@@ -338,7 +303,8 @@ mod tests {
             assert_eq!(
                 refusal(name, "1", own(!namespace.flag())),
                 format!(
-                    "/linux/sysctl/{name}: {name:?} needs a {namespace} namespace of the container's own"
+                    "/linux/sysctl/{name}: {name:?} needs a {} namespace of the container's own",
+                    namespace.name()
                 )
             );
         }

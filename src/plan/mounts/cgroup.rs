@@ -1,6 +1,8 @@
 //! Mounts of type `cgroup`: what the container may see of its own cgroups.
 
 use super::{Content, CopyUp, Entry, Error, FileSystem, Links, Mount, Options, Parameter, attr};
+use crate::plan::cgroup::path::CgroupPath;
+use crate::plan::cgroup::{CgroupPlan, LegacyDir, Place};
 use crate::plan::paths::ContainerPath;
 use crate::sys::mount::AttrChange;
 use std::ffi::{CStr, CString};
@@ -42,6 +44,74 @@ pub enum Source {
     },
     /// Bound: the container's directory in the hierarchy, absolute on the host.
     Bind(CString),
+}
+
+impl CgroupView {
+    /// How a container with that cgroup sees it; `own` tells whether it has a cgroup namespace.
+    pub fn of(plan: &CgroupPlan, own: bool) -> Self {
+        match &plan.place {
+            // Without a cgroup of its own there is nothing smaller to show than what the
+            // namespace, the caller's or a new one, is rooted in.
+            Place::Disabled => Self::Unified,
+            Place::Unified { .. } | Place::Scope(_) if own => Self::Unified,
+            Place::Unified { .. } | Place::Scope(_) => Self::UnifiedBind,
+            Place::Legacy { dirs, unified } => {
+                let mut hierarchies: Vec<_> =
+                    dirs.iter().map(|dir| Hierarchy::legacy(dir, own)).collect();
+                if let Some((mount, path)) = unified {
+                    hierarchies.push(Hierarchy {
+                        name: "unified".to_owned(),
+                        aliases: Vec::new(),
+                        source: if own {
+                            Source::Mount { fstype: c"cgroup2", parameters: Vec::new() }
+                        } else {
+                            Source::Bind(host_path(mount, path))
+                        },
+                    });
+                }
+                Self::Legacy(hierarchies)
+            }
+        }
+    }
+}
+
+impl Hierarchy {
+    fn legacy(dir: &LegacyDir, own: bool) -> Self {
+        let name = match dir.controllers.as_slice() {
+            [only] => only.strip_prefix("name=").unwrap_or(only).to_owned(),
+            several => several.join(","),
+        };
+        let aliases = if dir.controllers.len() > 1 { dir.controllers.clone() } else { Vec::new() };
+        let source = if own {
+            Source::Mount { fstype: c"cgroup", parameters: legacy_parameters(&dir.controllers) }
+        } else {
+            Source::Bind(host_path(&dir.mount, &dir.path))
+        };
+        Self { name, aliases, source }
+    }
+}
+
+/// Controllers are flags; a hierarchy without any is found by its name (cgroups(7)).
+fn legacy_parameters(controllers: &[String]) -> Vec<Parameter> {
+    // The names come from /proc/self/cgroup, which holds no NUL.
+    let c = |text: &str| CString::new(text).unwrap_or_default();
+    let mut parameters = Vec::new();
+    for controller in controllers {
+        match controller.strip_prefix("name=") {
+            Some(name) => {
+                parameters.push(Parameter { key: c"none".to_owned(), value: None });
+                parameters.push(Parameter { key: c"name".to_owned(), value: Some(c(name)) });
+            }
+            None => parameters.push(Parameter { key: c(controller), value: None }),
+        }
+    }
+    parameters
+}
+
+fn host_path(mount: &Path, path: &CgroupPath) -> CString {
+    // Both were checked for NUL where they come from.
+    let path = mount.join(path.as_str().trim_start_matches('/'));
+    CString::new(path.as_os_str().as_encoded_bytes()).unwrap_or_default()
 }
 
 /// Makes the mounts of one entry of type `cgroup`.
