@@ -69,14 +69,14 @@ pub fn set_io_priority(priority: u16) -> Result<()> {
     .map(drop)
 }
 
-/// Sets the NUMA memory policy of the calling process (set_mempolicy(2)); `max_node` is the
-/// number of bits of `nodes` that the kernel reads.
+/// Sets the NUMA memory policy of the calling process (set_mempolicy(2)).
 ///
 /// # Errors
 /// Those of set_mempolicy(2).
-pub fn set_memory_policy(mode: u32, nodes: Option<&[u64]>, max_node: u64) -> Result<()> {
+pub fn set_memory_policy(mode: u32, nodes: Option<&[u64]>) -> Result<()> {
+    // The kernel takes one off the number of bits.
     let (mask, bits) = match nodes {
-        Some(nodes) => (nodes.as_ptr(), max_node.min(nodes.len() as u64 * 64 + 1)),
+        Some(nodes) => (nodes.as_ptr(), nodes.len() * 64 + 1),
         None => (std::ptr::null(), 0),
     };
     // SAFETY: the mask is null or readable for the number of bits given.

@@ -1,0 +1,111 @@
+//! Hooks that run on the host (runtime.md, Lifecycle).
+
+use super::state_of;
+use crate::error::describe;
+use crate::init::{Fault, Hook, StateText};
+use crate::plan::Plan;
+use crate::plan::hooks::{Hook as Planned, Point, Pointer};
+use crate::state::{HookRecord, Record, Status};
+use crate::sys::process::{Exit, StringArray};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt;
+
+/// A hook that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("/hooks/{point}/{index}: {path}: {why}", point = pointer.point.name(), index = pointer.index)]
+pub struct HookError {
+    /// Which hook.
+    pub pointer: Pointer,
+    /// Its program.
+    pub path: String,
+    /// What happened, with the end of what it wrote.
+    pub why: String,
+}
+
+/// Hooks of the plan, ready to be executed.
+pub(super) fn prepare(hooks: &[Planned], plan: &Plan) -> Vec<Hook> {
+    hooks.iter().map(|hook| ready(&HookRecord::of_plan(hook, plan.process.as_ref()))).collect()
+}
+
+fn ready(hook: &HookRecord) -> Hook {
+    // The plan has refused NUL bytes, and the environment of a process holds none.
+    let c = |text: &String| CString::new(text.as_str()).unwrap_or_default();
+    let env = match &hook.env {
+        Some(env) => env.iter().map(c).collect(),
+        None => std::env::vars_os()
+            .filter_map(|(name, value)| {
+                let entry = [name.into_vec(), value.into_vec()].join(&b'=');
+                CString::new(entry).ok()
+            })
+            .collect(),
+    };
+    let mut args: Vec<_> = hook.args.iter().map(c).collect();
+    if args.is_empty() {
+        args.push(c(&hook.path));
+    }
+    Hook {
+        path: c(&hook.path),
+        args: StringArray::new(args, 0),
+        env: StringArray::new(env, 0),
+        timeout: hook.timeout,
+    }
+}
+
+/// Runs hooks of the plan one after the other; the first that fails ends it.
+pub(super) fn run_all(
+    hooks: &[Planned],
+    plan: &Plan,
+    state: &StateText,
+    pid: i32,
+) -> Result<(), HookError> {
+    for (planned, hook) in hooks.iter().zip(prepare(hooks, plan)) {
+        run(&hook, planned.pointer, state, pid)?;
+    }
+    Ok(())
+}
+
+fn run(hook: &Hook, pointer: Pointer, state: &StateText, pid: i32) -> Result<(), HookError> {
+    let (mut tail, mut len) = ([0; 1024], 0);
+    hook.run(state, pid, &mut tail, &mut len).map_err(|fault| {
+        let mut why = match fault {
+            Fault::Errno(errno) => format!("run the hook: {}", describe(errno)),
+            Fault::NotExecuted(errno) => format!("execute the hook: {}", describe(errno)),
+            Fault::Exited(Exit::Code(code)) => format!("exit status {code}"),
+            Fault::Exited(Exit::Signal(signal)) => format!("killed by signal {signal}"),
+            Fault::TimedOut => {
+                format!("killed after its timeout of {} ms", hook.timeout.unwrap_or_default())
+            }
+        };
+        let output = String::from_utf8_lossy(&tail[..len]);
+        if !output.trim().is_empty() {
+            why = format!("{why}: {}", output.trim());
+        }
+        HookError { pointer, path: hook.path.to_string_lossy().into_owned(), why }
+    })
+}
+
+/// Runs the poststart hooks of a record; the first that fails ends it.
+///
+/// # Errors
+/// The hook that failed.
+pub fn run_poststart(id: &str, record: &Record) -> Result<(), HookError> {
+    let state = state_of(id, record, Status::Running);
+    let pid = record.init.map_or(0, |init| init.pid);
+    for (index, hook) in record.poststart.iter().enumerate() {
+        let pointer = Pointer { point: Point::Poststart, index };
+        run(&ready(hook), pointer, &state, pid)?;
+    }
+    Ok(())
+}
+
+/// Runs all poststop hooks of a record, whether or not one fails; the failures.
+pub fn run_poststop(id: &str, record: &Record) -> Vec<HookError> {
+    let state = state_of(id, record, Status::Stopped);
+    let hooks = record.poststop.iter().enumerate();
+    hooks
+        .filter_map(|(index, hook)| {
+            let pointer = Pointer { point: Point::Poststop, index };
+            run(&ready(hook), pointer, &state, 0).err()
+        })
+        .collect()
+}

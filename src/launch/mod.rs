@@ -1,0 +1,349 @@
+//! Floor 4, outside: the launcher's story.
+//!
+//! [`launch`] claims the id, writes down what it is about to make, makes the cgroup, opens what
+//! init cannot open, clones, answers init's frames until it is ready, and commits the record.
+//! Whatever fails on the way, nothing is left behind (specs/20-launch.md).
+
+mod drive;
+mod hooks;
+mod sentence;
+mod spawn;
+mod stage;
+
+pub use hooks::{HookError, run_poststart, run_poststop};
+pub use sentence::InitError;
+
+use crate::cgroup::{self, Manager};
+use crate::init::StateText;
+use crate::plan::Plan;
+use crate::state::{self, Entry, Identity, InitRecord, Record, Status, Store};
+use crate::sys::process::{self, Block, Who};
+use crate::sys::{Errno, fd, mount};
+use crate::wire::ToInit;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long the end of the container's processes is waited for when something has to be undone
+/// or deleted.
+pub const END_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How the launcher leaves the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Waiting for a start operation.
+    Created,
+    /// Running its program.
+    Started,
+}
+
+/// What the caller wants beside the plan.
+#[derive(Debug)]
+pub struct Wish {
+    /// How far to go.
+    pub until: Until,
+    /// Where the terminal's master goes; none keeps it for the caller.
+    pub console_socket: Option<OwnedFd>,
+    /// File that gets the process id.
+    pub pid_file: Option<PathBuf>,
+    /// Socket that gets a pidfd of the process.
+    pub pidfd_socket: Option<OwnedFd>,
+    /// When the container is made, RFC 3339.
+    pub now: String,
+}
+
+/// A container that was made.
+#[derive(Debug)]
+pub struct Launched {
+    /// Its first process.
+    pub pid: i32,
+    /// A pidfd of it.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, when the caller keeps it.
+    pub terminal: Option<OwnedFd>,
+    /// What is on record.
+    pub record: Record,
+    /// What went wrong without consequence.
+    pub warnings: Vec<String>,
+}
+
+/// Why a container could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its state.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// Its cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] cgroup::Error),
+    /// Its seccomp filter.
+    #[error(transparent)]
+    Seccomp(#[from] crate::seccomp::Error),
+    /// Something that has to exist on the host.
+    #[error("{pointer}: open {path}")]
+    Open {
+        /// JSON pointer of the path, or what it is for.
+        pointer: String,
+        /// The path.
+        path: String,
+        /// The cause.
+        source: Errno,
+    },
+    /// A namespace of another kind.
+    #[error("/linux/namespaces/{index}/path: {path} is {found}, not a {wanted} namespace")]
+    NamespaceKind {
+        /// Index of the entry.
+        index: u32,
+        /// The path.
+        path: String,
+        /// What it is.
+        found: String,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// A pid namespace cannot be joined for children.
+    #[error("/linux/namespaces/{index}: join the pid namespace")]
+    JoinPid {
+        /// Index of the entry.
+        index: u32,
+        /// The cause.
+        source: Errno,
+    },
+    /// A new process was refused.
+    #[error("clone3 with new {namespaces} namespaces")]
+    Clone {
+        /// Names of the namespaces.
+        namespaces: String,
+        /// The cause.
+        source: Errno,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
+    /// Id maps of the new user namespace.
+    #[error("{pointer}: write {path}")]
+    IdMaps {
+        /// JSON pointer of the maps.
+        pointer: &'static str,
+        /// The file.
+        path: String,
+        /// The cause.
+        source: Errno,
+    },
+    /// The connection to init.
+    #[error("talk to init")]
+    Link {
+        /// The cause.
+        source: Errno,
+    },
+    /// Init has ended without a word.
+    #[error("init ended during set-up with {how}")]
+    InitEnded {
+        /// How.
+        how: String,
+    },
+    /// Init has reported a failure.
+    #[error(transparent)]
+    Init(#[from] Box<InitError>),
+    /// A hook has failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The terminal or the pidfd could not be handed over.
+    #[error("send the {what} over {option}")]
+    Send {
+        /// What was sent.
+        what: &'static str,
+        /// The option that named the socket.
+        option: &'static str,
+        /// The cause.
+        source: Errno,
+    },
+    /// The pid file.
+    #[error("write pid file {path}")]
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Something the launcher needs for itself.
+    #[error("{action}")]
+    Own {
+        /// What was tried.
+        action: &'static str,
+        /// The cause.
+        source: Errno,
+    },
+}
+
+/// Makes the container of a plan.
+///
+/// # Errors
+/// Whatever failed first; everything that was made before it is gone again, but for what the
+/// warnings of the attempt name.
+pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error> {
+    let entry = store.claim(&plan.id)?;
+    let mut manager = match Manager::from_plan(plan.cgroup.clone()) {
+        Ok(manager) => manager,
+        Err(error) => {
+            let _ = entry.remove();
+            return Err(error.into());
+        }
+    };
+    let owner = process::geteuid();
+    let record = Record::of_plan(plan, manager.record(), wish.now.clone(), owner);
+    let mut undo = Undo { entry: &entry, record: &record, pidfd: None, stop_hooks: false };
+    match make(&entry, plan, &mut manager, &record, wish, &mut undo) {
+        Ok(launched) => Ok(launched),
+        Err(error) => {
+            undo.carry_out(&manager);
+            Err(error)
+        }
+    }
+}
+
+fn make(
+    entry: &Entry,
+    plan: &Plan,
+    manager: &mut Manager,
+    record: &Record,
+    wish: Wish,
+    undo: &mut Undo<'_>,
+) -> Result<Launched, Error> {
+    entry.write_intent(record)?;
+    let cgroup = manager.prepare()?;
+    let state = state_text(plan, record, Status::Creating);
+    let staged = stage::stage(entry, plan, &cgroup, wish.until, state)?;
+    let mut child = spawn::spawn(plan, staged, &cgroup)?;
+    undo.pidfd = child.pidfd.try_clone().ok();
+
+    let mut driver = drive::Driver { plan, record, manager, cgroup: &cgroup, wish: &wish, undo };
+    let terminal = driver.drive(&mut child)?;
+    let identity = Identity::of(child.pid, child.pidfd.as_fd())
+        .map_err(|source| Error::Own { action: "identify init", source })?;
+    let created =
+        Record { init: Some(InitRecord { pid: child.pid, identity }), ..record.clone() };
+    entry.commit(&created)?;
+    hand_over(&wish, &child)?;
+    match wish.until {
+        Until::Created => send(&child, ToInit::Committed)?,
+        Until::Started => {
+            send(&child, ToInit::Start)?;
+            drive::await_exec(plan, &child)?;
+        }
+    }
+    Ok(Launched {
+        pid: child.pid,
+        pidfd: child.pidfd,
+        terminal,
+        record: created,
+        warnings: Vec::new(),
+    })
+}
+
+fn send(child: &spawn::Child, word: ToInit) -> Result<(), Error> {
+    word.send(child.link.as_fd()).map_err(|source| Error::Link { source })
+}
+
+/// The pid file and the pidfd, both before the caller may count on the container.
+fn hand_over(wish: &Wish, child: &spawn::Child) -> Result<(), Error> {
+    if let Some(socket) = &wish.pidfd_socket {
+        crate::sys::socket::send(socket.as_fd(), b"pidfd", Some(child.pidfd.as_fd())).map_err(
+            |source| Error::Send { what: "pidfd", option: "--pidfd-socket", source },
+        )?;
+    }
+    if let Some(path) = &wish.pid_file {
+        write_pid_file(path, child.pid)
+            .map_err(|source| Error::PidFile { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// Decimal without a newline, as engines parse it, and there at once or not at all.
+fn write_pid_file(path: &std::path::Path, pid: i32) -> std::io::Result<()> {
+    let name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    let draft = path.with_file_name(hidden);
+    std::fs::write(&draft, pid.to_string())?;
+    std::fs::rename(&draft, path).inspect_err(|_| {
+        let _ = std::fs::remove_file(&draft);
+    })
+}
+
+/// The state of runtime.md for hooks, open where the process id goes.
+pub(crate) fn state_text(plan: &Plan, record: &Record, status: Status) -> StateText {
+    state_of(plan.id.as_str(), record, status)
+}
+
+/// As [`state_text`], from the record alone.
+pub(crate) fn state_of(id: &str, record: &Record, status: Status) -> StateText {
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct State<'a> {
+        oci_version: &'a str,
+        id: &'a str,
+        status: Status,
+        bundle: &'a std::path::Path,
+        #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+        annotations: &'a std::collections::BTreeMap<String, String>,
+    }
+    let state = State {
+        oci_version: &record.oci_version,
+        id,
+        status,
+        bundle: &record.bundle,
+        annotations: &record.annotations,
+    };
+    // Only a bundle path that is no UTF-8 could fail, and the command line is checked for that.
+    let mut before = serde_json::to_vec(&state).unwrap_or_else(|_| b"{}".to_vec());
+    before.pop();
+    before.extend_from_slice(b",\"pid\":");
+    StateText { before, after: b"}".to_vec() }
+}
+
+/// What has to be undone when a container cannot be made.
+pub(crate) struct Undo<'a> {
+    entry: &'a Entry,
+    record: &'a Record,
+    pidfd: Option<OwnedFd>,
+    /// Whether hooks have been run, so that their counterparts have to be.
+    stop_hooks: bool,
+}
+
+impl Undo<'_> {
+    /// Ends and removes everything. Failures here are not told: the first error is what the
+    /// caller has to know, and `delete --force` tells what is left.
+    fn carry_out(&self, manager: &Manager) {
+        let deadline = Instant::now() + END_DEADLINE;
+        if let Some(pidfd) = &self.pidfd {
+            let _ = process::pidfd_signal(pidfd.as_fd(), libc_sigkill());
+            let _ = process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes);
+        }
+        let ended = manager.kill_all(deadline).and_then(|()| manager.remove(deadline));
+        unmount(self.record);
+        if self.stop_hooks {
+            let _ = run_poststop(self.entry.id.as_str(), self.record);
+        }
+        if ended.is_ok() {
+            let _ = self.entry.remove();
+        }
+    }
+}
+
+fn libc_sigkill() -> i32 {
+    crate::sys::signal::number::SIGKILL
+}
+
+/// Takes away the mounts of a container that has no mount namespace of its own.
+pub(crate) fn unmount(record: &Record) {
+    if !record.host_mounts {
+        return;
+    }
+    let Ok(path) = CString::new(record.rootfs.as_os_str().as_bytes()) else { return };
+    let flags = fd::O_PATH | fd::O_DIRECTORY;
+    if let Ok(root) = fd::openat(fd::cwd(), &path, flags, 0) {
+        let _ = mount::detach(root.as_fd());
+    }
+}

@@ -1,0 +1,68 @@
+//! One clone3, in the right namespaces and the right cgroup.
+
+use super::Error;
+use super::stage::Staged;
+use crate::cgroup::Prepared;
+use crate::init;
+use crate::plan::Plan;
+use crate::plan::namespaces::Kind;
+use crate::sys::process::{self, Cloned, ns};
+use crate::sys::{Errno, fd};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Init as the launcher knows it.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    pub link: OwnedFd,
+}
+
+/// Clones init.
+pub(super) fn spawn(plan: &Plan, mut staged: Staged, cgroup: &Prepared) -> Result<Child, Error> {
+    let new = plan.namespaces.new & !staged.input.unshare & !ns::TIME;
+    let birth = cgroup.birth.as_ref().filter(|_| cgroup.is_placed());
+    let home = staged.pid_namespace.as_ref().map(enter).transpose()?;
+    let cloned = process::clone3(new, birth.map(AsFd::as_fd));
+    if let (Ok(Cloned::Child), _) = (&cloned, &home) {
+        init::run(plan, &mut staged.input);
+    }
+    if let Some(home) = home {
+        process::setns(home.as_fd(), ns::PID)
+            .map_err(|source| Error::Own { action: "return to the own pid namespace", source })?;
+    }
+    match cloned {
+        Ok(Cloned::Parent { pid, pidfd }) => Ok(Child { pid, pidfd, link: staged.link }),
+        // Init never returns.
+        Ok(Cloned::Child) => process::exit_now(1),
+        Err(source) => Err(refused(new, source)),
+    }
+}
+
+/// Sets the pid namespace of the next child and returns the present one.
+fn enter((index, namespace): &(u32, OwnedFd)) -> Result<OwnedFd, Error> {
+    let join = |source| Error::JoinPid { index: *index, source };
+    let home = fd::openat(fd::cwd(), c"/proc/self/ns/pid", fd::O_RDONLY, 0).map_err(join)?;
+    process::setns(namespace.as_fd(), ns::PID).map_err(join)?;
+    Ok(home)
+}
+
+fn refused(namespaces: u64, source: Errno) -> Error {
+    let names: Vec<_> = Kind::ALL
+        .into_iter()
+        .filter(|kind| namespaces & kind.flag() != 0)
+        .map(Kind::name)
+        .collect();
+    let hint = match source {
+        Errno::EPERM if namespaces & ns::USER != 0 => Some(
+            "user namespaces may be restricted: see kernel.unprivileged_userns_clone and \
+             kernel.apparmor_restrict_unprivileged_userns",
+        ),
+        Errno::EPERM => Some("making namespaces needs CAP_SYS_ADMIN or a user namespace"),
+        Errno::ENOSPC => Some("a limit below /proc/sys/user/max_*_namespaces is reached"),
+        Errno::EAGAIN => Some("a limit on processes is reached: ulimit -u, pids.max, pid_max"),
+        Errno::EBUSY => Some("the parent cgroup holds processes itself or is not a domain"),
+        _ => None,
+    };
+    Error::Clone { namespaces: names.join(", "), source, hint }
+}

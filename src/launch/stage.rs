@@ -1,0 +1,177 @@
+//! Before the clone: everything that init needs and can only be got from the host's side.
+
+use super::{Error, Until, hooks};
+use crate::cgroup::Prepared;
+use crate::init::{Input, Program, StateText, Waits};
+use crate::plan::Plan;
+use crate::plan::mounts::Content;
+use crate::plan::namespaces::{Join, Kind};
+use crate::state::Entry;
+use crate::sys::mount::{self, Reach};
+use crate::sys::process::{self, StringArray};
+use crate::sys::{Errno, fd, socket};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What init gets, and the launcher's end of the link.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub input: Input,
+    pub link: OwnedFd,
+    /// The pid namespace that the clone is made in; none for a new one or the launcher's.
+    pub pid_namespace: Option<(u32, OwnedFd)>,
+}
+
+/// Opens and compiles everything.
+pub(super) fn stage(
+    entry: &Entry,
+    plan: &Plan,
+    cgroup: &Prepared,
+    until: Until,
+    state: StateText,
+) -> Result<Staged, Error> {
+    let root = plan.rootfs.path.as_c_str();
+    open_directory("/root/path", root)?;
+    let (namespaces, pid_namespace) = open_namespaces(plan)?;
+    let own = |action| move |source| Error::Own { action, source };
+    let (link, init_link) = socket::packet_pair().map_err(own("make a socket pair"))?;
+    let gate = match until {
+        Until::Created => Some(entry.listen_at_gate()?),
+        Until::Started => None,
+    };
+    let (waits, unshare) = waits(plan, cgroup);
+    let input = Input {
+        link: init_link,
+        gate,
+        waits,
+        unshare,
+        namespaces,
+        sources: open_sources(plan, cgroup)?,
+        null: open_null()?,
+        state,
+        create_container: hooks::prepare(&plan.hooks.create_container, plan),
+        start_container: hooks::prepare(&plan.hooks.start_container, plan),
+        program: prepare_program(plan)?,
+    };
+    Ok(Staged { input, link, pid_namespace })
+}
+
+/// What init has to wait for, and which namespaces it makes only then.
+fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
+    let new_users = plan.namespaces.is_new(Kind::User);
+    let late_cgroup = cgroup.birth.is_none() || !cgroup.is_placed();
+    let mut unshare = 0;
+    if new_users {
+        // Made at birth they would belong to ids that are not mapped yet: /dev/mqueue and
+        // /sys/class/net would be owned by nobody.
+        unshare |= Kind::Network.flag() | Kind::Ipc.flag();
+    }
+    if late_cgroup {
+        // The namespace is rooted in the cgroup that its maker is in.
+        unshare |= Kind::Cgroup.flag();
+    }
+    let hooks = &plan.hooks;
+    let waits = Waits {
+        placement: new_users || !cgroup.is_placed(),
+        hooks: !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty(),
+    };
+    (waits, unshare & plan.namespaces.new)
+}
+
+fn open_directory(pointer: &str, path: &CStr) -> Result<OwnedFd, Error> {
+    fd::openat(fd::cwd(), path, fd::O_PATH | fd::O_DIRECTORY, 0)
+        .map_err(|source| open_error(pointer, path, source))
+}
+
+fn open_error(pointer: impl Into<String>, path: &CStr, source: Errno) -> Error {
+    Error::Open { pointer: pointer.into(), path: path.to_string_lossy().into_owned(), source }
+}
+
+/// The namespaces to join, checked; the pid namespace apart, as only children can be in it.
+type Namespaces = (Vec<Option<OwnedFd>>, Option<(u32, OwnedFd)>);
+
+fn open_namespaces(plan: &Plan) -> Result<Namespaces, Error> {
+    let mut pid_namespace = None;
+    let mut others = Vec::with_capacity(plan.namespaces.join.len());
+    for join in &plan.namespaces.join {
+        let namespace = open_namespace(join)?;
+        if join.kind == Kind::Pid {
+            pid_namespace = Some((join.index, namespace));
+            others.push(None);
+        } else {
+            others.push(Some(namespace));
+        }
+    }
+    Ok((others, pid_namespace))
+}
+
+fn open_namespace(join: &Join) -> Result<OwnedFd, Error> {
+    // Without blocking: the path could name a FIFO.
+    let namespace = fd::openat(fd::cwd(), &join.path, fd::O_RDONLY | fd::O_NONBLOCK, 0)
+        .map_err(|source| {
+            open_error(format!("/linux/namespaces/{}/path", join.index), &join.path, source)
+        })?;
+    let found = process::namespace_type(namespace.as_fd()).ok();
+    if found == Some(join.kind.flag()) {
+        return Ok(namespace);
+    }
+    let found = match found.and_then(Kind::of_flag) {
+        Some(kind) => format!("a {} namespace", kind.name()),
+        None => "no namespace".to_owned(),
+    };
+    Err(Error::NamespaceKind {
+        index: join.index,
+        path: join.path.to_string_lossy().into_owned(),
+        found,
+        wanted: join.kind.name(),
+    })
+}
+
+/// Copies of bind sources where init could not make them: of mounts that are to stay peers of
+/// the host's, which in init's mount namespace are only receivers, and of its own cgroup.
+fn open_sources(plan: &Plan, cgroup: &Prepared) -> Result<Vec<Option<OwnedFd>>, Error> {
+    let copy = |mount: &crate::plan::mounts::Mount| match &mount.content {
+        Content::Bind { source, reach } if plan.rootfs.shares_binds() => {
+            let pointer = format!("/mounts/{}/source", mount.index);
+            mount::clone_tree(fd::cwd(), source, *reach)
+                .map(Some)
+                .map_err(|errno| open_error(pointer, source, errno))
+        }
+        Content::OwnCgroup => {
+            let Some(birth) = &cgroup.birth else { return Ok(None) };
+            let pointer = format!("/mounts/{}", mount.index);
+            mount::clone_tree(birth.as_fd(), c"", Reach::Single)
+                .map(Some)
+                .map_err(|errno| open_error(pointer, c"the container's cgroup", errno))
+        }
+        _ => Ok(None),
+    };
+    plan.mounts.iter().map(copy).collect()
+}
+
+/// The host's /dev/null, which covers masked files: never a link, and the device itself
+/// (CVE-2025-31133).
+fn open_null() -> Result<OwnedFd, Error> {
+    let open = || {
+        let null = fd::openat(fd::cwd(), c"/dev/null", fd::O_PATH | fd::O_NOFOLLOW, 0)?;
+        if fd::fstat(null.as_fd())?.is_char(1, 3) { Ok(null) } else { Err(Errno::ENODEV) }
+    };
+    open().map_err(|source| open_error("/linux/maskedPaths", c"/dev/null", source))
+}
+
+fn prepare_program(plan: &Plan) -> Result<Option<Program>, Error> {
+    let Some(wanted) = &plan.process else { return Ok(None) };
+    let seccomp = match &plan.seccomp {
+        Some(profile) => {
+            let (program, _) = crate::seccomp::compile(profile)?;
+            Some((program.filter, program.flags))
+        }
+        None => None,
+    };
+    Ok(Some(Program {
+        args: StringArray::new(wanted.process.args.clone(), 0),
+        // One more for HOME, which only the image's passwd can tell.
+        env: StringArray::new(wanted.process.env.clone(), 1),
+        seccomp,
+    }))
+}

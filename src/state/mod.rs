@@ -1,0 +1,373 @@
+//! Floor 3: what is known of a container on disk (specs/30-state-dir.md).
+//!
+//! `<root>/<id>/` is the claim on the id: made first, removed last. In it lie `record`, written
+//! before anything outside of the directory exists and replaced by rename when the container is
+//! created, and `gate`, the socket on which a created container waits to be started.
+
+mod identity;
+mod record;
+mod status;
+
+pub use identity::Identity;
+pub use record::{HookRecord, InitRecord, Record};
+pub use status::Status;
+
+use crate::id::ContainerId;
+use crate::sys::{Errno, fd, socket};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const RECORD: &CStr = c"record";
+const RECORD_NEW: &CStr = c"record.new";
+const GATE: &CStr = c"gate";
+
+/// How long a command waits for another one that is changing the same container.
+pub const LOCK_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The directory that holds the state of all containers.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// The state directory of one container.
+#[derive(Debug)]
+pub struct Entry {
+    /// Name of the container.
+    pub id: ContainerId,
+    root: PathBuf,
+    dir: OwnedFd,
+}
+
+/// Why state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The id is taken.
+    #[error("container with given ID already exists: {id}")]
+    Exists {
+        /// Name of the container.
+        id: ContainerId,
+    },
+    /// There is no such container.
+    #[error("container does not exist: {id}")]
+    Missing {
+        /// Name of the container.
+        id: ContainerId,
+    },
+    /// The directory of all containers.
+    #[error("{action} state directory {path}")]
+    Root {
+        /// What was tried.
+        action: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: Errno,
+    },
+    /// A file of a container's directory.
+    #[error("{action} {path}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: Errno,
+    },
+    /// A record that cannot be understood.
+    #[error("read {path}: {cause}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Another command works on the container and does not come to an end.
+    #[error("container {id} is busy: another command has been working on it for {seconds} s")]
+    Busy {
+        /// Name of the container.
+        id: ContainerId,
+        /// How long was waited.
+        seconds: u64,
+    },
+}
+
+impl Store {
+    /// The state below `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Claims an id: from here on nobody else can create it. The caller holds its lock.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when it is taken; [`Error::Root`] when the root cannot be written.
+    pub fn claim(&self, id: &ContainerId) -> Result<Entry, Error> {
+        let name = id.to_c_string();
+        let root = self.open_or_make_root()?;
+        match fd::mkdirat(root.as_fd(), &name, 0o700) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => return Err(Error::Exists { id: id.clone() }),
+            Err(source) => return Err(self.root_error("write to", source)),
+        }
+        let entry = self.open(id)?;
+        entry.lock(LOCK_DEADLINE)?;
+        Ok(entry)
+    }
+
+    /// Opens the state of a container, without a lock.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is none.
+    pub fn open(&self, id: &ContainerId) -> Result<Entry, Error> {
+        let path = self.root.join(id);
+        let flags = fd::O_RDONLY | fd::O_DIRECTORY | fd::O_NOFOLLOW;
+        match fd::openat(fd::cwd(), &c_path(&path), flags, 0) {
+            Ok(dir) => Ok(Entry { id: id.clone(), root: self.root.clone(), dir }),
+            Err(Errno::ENOENT) => Err(Error::Missing { id: id.clone() }),
+            Err(source) => Err(Error::File { action: "open", path, source }),
+        }
+    }
+
+    /// The ids of all containers, sorted; none when the root does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Root`] when the root cannot be read.
+    pub fn ids(&self) -> Result<Vec<ContainerId>, Error> {
+        let entries = match std::fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(self.root_error("read", errno_of(&e))),
+        };
+        let mut ids: Vec<ContainerId> = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|entry| ContainerId::new(entry.file_name().to_str()?).ok())
+            .collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn open_or_make_root(&self) -> Result<OwnedFd, Error> {
+        let path = c_path(&self.root);
+        let flags = fd::O_PATH | fd::O_DIRECTORY;
+        match fd::openat(fd::cwd(), &path, flags, 0) {
+            Err(Errno::ENOENT) => {
+                use std::os::unix::fs::DirBuilderExt;
+                let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
+                made.map_err(|e| self.root_error("make", errno_of(&e)))?;
+                fd::openat(fd::cwd(), &path, flags, 0)
+            }
+            other => other,
+        }
+        .map_err(|source| self.root_error("open", source))
+    }
+
+    fn root_error(&self, action: &'static str, source: Errno) -> Error {
+        Error::Root { action, path: self.root.clone(), source }
+    }
+}
+
+impl Entry {
+    /// Path of the directory.
+    pub fn path(&self) -> PathBuf {
+        self.root.join(&self.id)
+    }
+
+    /// Takes the lock that every change of the container holds, waiting for its present holder.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] at the deadline; [`Error::Missing`] when the holder has removed the
+    /// container meanwhile.
+    pub fn lock(&self, patience: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + patience;
+        let mut pause = Duration::from_micros(200);
+        loop {
+            match fd::try_lock(self.dir.as_fd()) {
+                Ok(()) => break,
+                Err(Errno::EWOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(pause),
+                Err(Errno::EWOULDBLOCK) => {
+                    let seconds = patience.as_secs();
+                    return Err(Error::Busy { id: self.id.clone(), seconds });
+                }
+                Err(source) => {
+                    return Err(Error::File { action: "lock", path: self.path(), source });
+                }
+            }
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+        // A removed directory can still be locked by those who had it open.
+        match self.is_linked() {
+            Ok(true) => Ok(()),
+            _ => Err(Error::Missing { id: self.id.clone() }),
+        }
+    }
+
+    fn is_linked(&self) -> Result<bool, Errno> {
+        let named = fd::lstat_at(fd::cwd(), &c_path(&self.path()))?;
+        Ok(named.ino == fd::fstat(self.dir.as_fd())?.ino)
+    }
+
+    /// Whether another command is changing the container right now.
+    pub fn is_locked(&self) -> bool {
+        fd::try_lock(self.dir.as_fd()).is_err()
+    }
+
+    /// Writes the first record, which names everything that is about to be made.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn write_intent(&self, record: &Record) -> Result<(), Error> {
+        self.write(RECORD, record)
+    }
+
+    /// Replaces the record at once (rename(2)).
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn commit(&self, record: &Record) -> Result<(), Error> {
+        self.write(RECORD_NEW, record)?;
+        let dir = self.dir.as_fd();
+        fd::renameat(dir, RECORD_NEW, dir, RECORD).map_err(self.failed("write", "record"))
+    }
+
+    fn write(&self, name: &CStr, record: &Record) -> Result<(), Error> {
+        let text = serde_json::to_vec(record).map_err(|e| self.damaged(e.to_string()))?;
+        let flags = fd::O_WRONLY | fd::O_CREAT | fd::O_TRUNC | fd::O_NOFOLLOW;
+        fd::openat(self.dir.as_fd(), name, flags, 0o600)
+            .and_then(|file| fd::write_all(file.as_fd(), &text))
+            .map_err(self.failed("write", "record"))
+    }
+
+    /// The record; `None` when the container's creation has not come that far.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be read, [`Error::Damaged`] when it makes no sense.
+    pub fn record(&self) -> Result<Option<Record>, Error> {
+        let flags = fd::O_RDONLY | fd::O_NOFOLLOW | fd::O_NONBLOCK;
+        let file = match fd::openat(self.dir.as_fd(), RECORD, flags, 0) {
+            Ok(file) => file,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(source) => return Err(self.failed("open", "record")(source)),
+        };
+        let text = read_all(&file).map_err(self.failed("read", "record"))?;
+        if text.is_empty() {
+            // A crash between the making and the writing of the first one.
+            return Ok(None);
+        }
+        serde_json::from_slice(&text).map(Some).map_err(|e| self.damaged(e.to_string()))
+    }
+
+    /// Listens on the gate: the socket on which a start operation will connect.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn listen_at_gate(&self) -> Result<OwnedFd, Error> {
+        self.gate_path()
+            .and_then(|path| socket::listen(path.as_c_str()))
+            .map_err(self.failed("listen on", "gate"))
+    }
+
+    /// Connects to the gate; `None` when nobody waits behind it.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn connect_to_gate(&self) -> Result<Option<OwnedFd>, Error> {
+        match self.gate_path().and_then(|path| socket::connect(path.as_c_str(), socket::Kind::Packet))
+        {
+            Ok(connection) => Ok(Some(connection)),
+            Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(None),
+            Err(source) => Err(self.failed("connect to", "gate")(source)),
+        }
+    }
+
+    /// Removes the gate: the container has been started.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn remove_gate(&self) -> Result<(), Error> {
+        match fd::unlinkat(self.dir.as_fd(), GATE) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(source) => Err(self.failed("remove", "gate")(source)),
+        }
+    }
+
+    /// Whether there is a gate file at all: none means that nobody waits, without asking.
+    pub fn has_gate(&self) -> bool {
+        fd::lstat_at(self.dir.as_fd(), GATE).is_ok()
+    }
+
+    /// A path short enough for a socket address, whatever the length of the root's.
+    fn gate_path(&self) -> Result<fd::PathBuffer, Errno> {
+        let mut path = fd::proc_path(&self.dir)?;
+        path.push(b"/gate")?;
+        Ok(path)
+    }
+
+    /// Removes the directory and all in it: the last act of a delete.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn remove(&self) -> Result<(), Error> {
+        let failed = |source| Error::File { action: "remove", path: self.path(), source };
+        let dir = self.dir.as_fd();
+        let mut names: Vec<CString> = Vec::new();
+        fd::rewind(dir).map_err(failed)?;
+        fd::for_each_entry(dir, &mut [0; 4096], |entry| {
+            names.push(entry.name.to_owned());
+            Ok(())
+        })
+        .map_err(failed)?;
+        for name in names {
+            match fd::unlinkat(dir, &name) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(source) => return Err(failed(source)),
+            }
+        }
+        match fd::rmdirat(fd::cwd(), &c_path(&self.path())) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    fn failed(&self, action: &'static str, name: &str) -> impl FnOnce(Errno) -> Error {
+        let path = self.path().join(name);
+        move |source| Error::File { action, path, source }
+    }
+
+    fn damaged(&self, cause: String) -> Error {
+        Error::Damaged { path: self.path().join("record"), cause }
+    }
+}
+
+fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    let size = fd::fstat(file.as_fd())?.size as usize;
+    let mut text = vec![0; size + 1];
+    let mut len = 0;
+    loop {
+        let n = fd::read(file.as_fd(), &mut text[len..])?;
+        len += n;
+        if n == 0 {
+            text.truncate(len);
+            return Ok(text);
+        }
+        if len == text.len() {
+            text.resize(len * 2, 0);
+        }
+    }
+}
+
+/// A path for the kernel; one with a NUL names nothing, as the empty path does.
+fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests;

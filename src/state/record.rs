@@ -1,0 +1,111 @@
+//! What is written about a container.
+
+use super::Identity;
+use crate::cgroup::CgroupRecord;
+use crate::plan::hooks::{Environment, Hook};
+use crate::plan::namespaces::Kind;
+use crate::plan::{Plan, ProcessPlan};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::path::PathBuf;
+
+/// A container, as later commands need to know it. Nothing of config.json is read again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Version of the runtime-spec that the configuration was written for.
+    pub oci_version: String,
+    /// The bundle, absolute.
+    pub bundle: PathBuf,
+    /// The root file system, absolute.
+    pub rootfs: PathBuf,
+    /// When it was created, RFC 3339.
+    pub created: String,
+    /// User who created it.
+    pub owner: u32,
+    /// Annotations of the configuration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Its cgroup.
+    pub cgroup: CgroupRecord,
+    /// Whether it has a pid namespace of its own, so that the end of init ends all.
+    pub own_pids: bool,
+    /// Whether its mounts lie in the namespace of the caller, below `rootfs`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host_mounts: bool,
+    /// Whether there is a program to start.
+    pub startable: bool,
+    /// Its first process; none until it is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitRecord>,
+    /// poststart hooks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub poststart: Vec<HookRecord>,
+    /// poststop hooks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub poststop: Vec<HookRecord>,
+}
+
+/// The first process of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitRecord {
+    /// Its number in the caller's pid namespace.
+    pub pid: i32,
+    /// What tells it from a later process with that number.
+    pub identity: Identity,
+}
+
+/// A hook that runs after create.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRecord {
+    /// Program.
+    pub path: String,
+    /// Arguments, the program's name first.
+    pub args: Vec<String>,
+    /// Environment; none is that of the command that runs it.
+    pub env: Option<Vec<String>>,
+    /// Deadline in milliseconds.
+    pub timeout: Option<u32>,
+}
+
+impl Record {
+    /// The record of a plan, before anything of it has been made.
+    pub fn of_plan(plan: &Plan, cgroup: CgroupRecord, created: String, owner: u32) -> Self {
+        let environment = plan.process.as_ref();
+        let hooks = |hooks: &[Hook]| {
+            hooks.iter().map(|hook| HookRecord::of_plan(hook, environment)).collect()
+        };
+        Self {
+            oci_version: plan.oci_version.clone(),
+            bundle: plan.bundle.clone(),
+            rootfs: PathBuf::from(plan.rootfs.path.to_string_lossy().as_ref()),
+            created,
+            owner,
+            annotations: plan.annotations.clone(),
+            cgroup,
+            own_pids: plan.namespaces.is_new(Kind::Pid),
+            host_mounts: !plan.namespaces.has(Kind::Mount),
+            startable: plan.process.is_some(),
+            init: None,
+            poststart: hooks(&plan.hooks.poststart),
+            poststop: hooks(&plan.hooks.poststop),
+        }
+    }
+}
+
+impl HookRecord {
+    /// A hook of the plan, its environment settled.
+    pub fn of_plan(hook: &Hook, process: Option<&ProcessPlan>) -> Self {
+        // Everything here was a JSON string, so nothing is lost on the way back to one.
+        let text = |c: &CString| c.to_string_lossy().into_owned();
+        let texts = |list: &[CString]| list.iter().map(text).collect();
+        let env = match &hook.env {
+            Environment::Given(env) => Some(texts(env)),
+            Environment::OfRuntime => None,
+            Environment::OfProcess => Some(process.map_or_else(Vec::new, |p| texts(&p.process.env))),
+        };
+        let timeout = hook.timeout.map(|t| u32::try_from(t.as_millis()).unwrap_or(u32::MAX));
+        Self { path: text(&hook.path), args: texts(&hook.args), env, timeout }
+    }
+}

@@ -1,0 +1,103 @@
+use super::*;
+use crate::cgroup::CgroupRecord;
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path().join("deep/root"));
+    (dir, store)
+}
+
+fn id(name: &str) -> ContainerId {
+    ContainerId::new(name).unwrap()
+}
+
+fn record() -> Record {
+    Record {
+        oci_version: "1.3.0".into(),
+        bundle: "/bundle".into(),
+        rootfs: "/bundle/rootfs".into(),
+        created: "2026-01-01T00:00:00Z".into(),
+        owner: 0,
+        annotations: [("k".to_owned(), "v".to_owned())].into(),
+        cgroup: CgroupRecord::Disabled,
+        own_pids: true,
+        host_mounts: false,
+        startable: true,
+        init: None,
+        poststart: Vec::new(),
+        poststop: vec![HookRecord {
+            path: "/bin/true".into(),
+            args: vec!["true".into()],
+            env: None,
+            timeout: Some(1500),
+        }],
+    }
+}
+
+#[test]
+fn an_id_is_claimed_once() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    assert!(matches!(store.claim(&id("a")), Err(Error::Exists { .. })));
+    entry.remove().unwrap();
+    assert!(matches!(store.open(&id("a")), Err(Error::Missing { .. })));
+    store.claim(&id("a")).unwrap();
+}
+
+#[test]
+fn a_record_comes_back_as_it_was_written() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    assert_eq!(entry.record().unwrap(), None);
+    entry.write_intent(&record()).unwrap();
+    assert_eq!(entry.record().unwrap(), Some(record()));
+    let identity = Identity::Pidfd(77);
+    let created = Record { init: Some(InitRecord { pid: 5, identity }), ..record() };
+    entry.commit(&created).unwrap();
+    assert_eq!(entry.record().unwrap(), Some(created));
+}
+
+#[test]
+fn damage_is_told_with_the_file() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    std::fs::write(entry.path().join("record"), "{\"ociVersion\":").unwrap();
+    let error = entry.record().unwrap_err().to_string();
+    assert!(error.contains("/a/record"), "{error}");
+    std::fs::write(entry.path().join("record"), "").unwrap();
+    assert_eq!(entry.record().unwrap(), None);
+}
+
+#[test]
+fn the_lock_has_a_deadline_and_sees_a_removal() {
+    let (_dir, store) = store();
+    let first = store.claim(&id("a")).unwrap();
+    let second = store.open(&id("a")).unwrap();
+    assert!(matches!(second.lock(Duration::from_millis(5)), Err(Error::Busy { .. })));
+    first.remove().unwrap();
+    drop(first);
+    assert!(matches!(second.lock(Duration::from_millis(5)), Err(Error::Missing { .. })));
+}
+
+#[test]
+fn ids_are_listed_in_order() {
+    let (_dir, store) = store();
+    assert!(store.ids().unwrap().is_empty());
+    for name in ["b", "a"] {
+        store.claim(&id(name)).unwrap();
+    }
+    assert_eq!(store.ids().unwrap(), [id("a"), id("b")]);
+}
+
+#[test]
+fn a_gate_answers_only_while_somebody_listens() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    assert!(entry.connect_to_gate().unwrap().is_none() && !entry.has_gate());
+    let gate = entry.listen_at_gate().unwrap();
+    assert!(entry.connect_to_gate().unwrap().is_some() && entry.has_gate());
+    drop(gate);
+    assert!(entry.connect_to_gate().unwrap().is_none());
+    entry.remove_gate().unwrap();
+    assert!(!entry.has_gate());
+}
