@@ -156,6 +156,7 @@ mod tests {
         Sample::Open { path: path.into(), source: io::Error::from_raw_os_error(2) }
     }
 
+    /// LOG-5
     #[test]
     fn joins_the_chain_in_lower_case() {
         assert_eq!(sentence(&not_found("/x")), "open /x: no such file or directory");
@@ -167,6 +168,7 @@ mod tests {
         assert_eq!(sentence(&Sample::Transparent(Inner)), "no such thing");
     }
 
+    /// LOG-1
     #[test]
     fn control_characters_cannot_break_the_line() {
         assert_eq!(

@@ -205,6 +205,7 @@ mod tests {
         UNIX_EPOCH + Duration::new(seconds, nanos)
     }
 
+    /// RES-4
     #[test]
     fn known_dates() {
         for (seconds, text) in [
@@ -238,6 +239,7 @@ mod tests {
         }
     }
 
+    /// RES-4
     #[test]
     fn nanoseconds_have_nine_digits() {
         assert_eq!(
@@ -246,6 +248,7 @@ mod tests {
         );
     }
 
+    /// LOG-4
     #[test]
     fn a_json_error_has_what_engines_read_and_no_nulls() {
         let facts = Facts {
@@ -273,6 +276,7 @@ mod tests {
         );
     }
 
+    /// LOG-4
     #[test]
     fn a_text_error_quotes_its_message() {
         assert_eq!(
@@ -281,6 +285,7 @@ mod tests {
         );
     }
 
+    /// LOG-2
     #[test]
     fn the_file_is_appended_to_and_keeps_only_its_level() {
         let dir = tempfile::tempdir().unwrap();
@@ -294,6 +299,7 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
     }
 
+    /// LOG-2
     #[test]
     fn a_log_that_cannot_be_opened_names_itself() {
         let error =

@@ -127,6 +127,7 @@ mod tests {
         args.join(" ")
     }
 
+    /// CLI-2
     #[test]
     fn single_dashes_become_double_ones() {
         for (given, expected) in [
@@ -169,6 +170,7 @@ mod tests {
         assert_eq!(normalised("c start list -quiet"), "c start list --quiet");
     }
 
+    /// CLI-2
     #[test]
     fn switches_may_be_set_to_a_value() {
         assert_eq!(normalised("c --systemd-cgroup=true list"), "c --systemd-cgroup list");

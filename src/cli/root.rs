@@ -113,6 +113,7 @@ mod tests {
         default(&Caller { euid, runtime_dir, mapped }).ok()
     }
 
+    /// CLI-5
     #[test]
     fn root_has_one_place_and_users_their_own() {
         let run = Some(PathBuf::from("/run/cloison"));
@@ -126,6 +127,7 @@ mod tests {
         assert_eq!(chosen(1000, Some("run"), false), None);
     }
 
+    /// CLI-5
     #[test]
     fn a_named_directory_becomes_absolute() {
         let here = std::env::current_dir().unwrap();
@@ -134,6 +136,7 @@ mod tests {
         assert!(matches!(choose(Some(Path::new("//."))), Err(Error::Slash)));
     }
 
+    /// CLI-5
     #[test]
     fn a_named_directory_that_is_missing_is_an_error() {
         let error = existing(Some(Path::new("/nonexistent/r"))).unwrap_err();

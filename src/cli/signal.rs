@@ -36,6 +36,7 @@ fn realtime(name: &str) -> Option<i32> {
 mod tests {
     use super::*;
 
+    /// CLI-3
     #[test]
     fn names_in_any_case_with_or_without_sig() {
         for word in ["TERM", "SIGTERM", "sigterm", "Term", "15"] {
@@ -46,6 +47,7 @@ mod tests {
         assert_eq!(parse("64"), Ok(64));
     }
 
+    /// CLI-3
     #[test]
     fn realtime_signals_count_from_both_ends() {
         let (first, last) = realtime_range();

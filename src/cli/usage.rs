@@ -53,6 +53,7 @@ mod tests {
         sentence(&options::parse(&args).unwrap_err().render().to_string())
     }
 
+    /// CLI-6
     #[test]
     fn a_refusal_is_one_sentence() {
         assert_eq!(refusal("c create --nope x"), "unexpected argument '--nope' found");
@@ -72,12 +73,14 @@ mod tests {
         );
     }
 
+    /// CLI-6
     #[test]
     fn a_missing_value_is_said_in_the_words_that_engines_look_for() {
         assert_eq!(refusal("c create --bundle"), "flag needs an argument: --bundle");
         assert_eq!(refusal("c create -pid-file"), "flag needs an argument: --pid-file");
     }
 
+    /// CLI-6
     #[test]
     fn the_log_is_found_though_the_verb_is_wrong() {
         let args: Vec<OsString> =

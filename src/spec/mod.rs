@@ -2,7 +2,7 @@
 //!
 //! A config that the typed parse takes and fully represents costs one pass. Only where it refuses, or where a value
 //! could stand for an absent one, the text is read again as plain JSON: what runtime-spec 1.3 allows and the type
-//! does not is rewritten ([`normalise`]), required members are looked for ([`shape`]), and errors get their JSON
+//! does not is rewritten (`normalise`), required members are looked for (`shape`), and errors get their JSON
 //! pointer. What the type cannot hold is kept in [`Extras`].
 
 mod file;

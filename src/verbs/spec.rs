@@ -155,6 +155,7 @@ mod tests {
         assert_eq!(namespaces(&config), ["pid", "network", "ipc", "uts", "mount", "cgroup"]);
     }
 
+    /// RES-5
     #[test]
     fn the_rootless_form_differs_only_where_it_must() {
         let mut expected = value(Form::Root, CgroupNamespace::Host);
@@ -178,6 +179,7 @@ mod tests {
         assert_eq!(namespaces(&config), ["pid", "ipc", "uts", "mount", "cgroup", "user"]);
     }
 
+    /// RES-5
     #[test]
     fn an_existing_config_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
