@@ -42,7 +42,8 @@ pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> 
     Ok(0)
 }
 
-/// What `--version` prints: engines read the first line up to the word `version`, and what follows `commit:`.
+/// What `--version` prints: engines read the first line up to the word `version`, and what follows
+/// `commit:`.
 fn version() -> String {
     let (version, commit) = (verbs::features::VERSION, verbs::features::commit());
     format!("cloison version {version}\ncommit: {commit}\nspec: {}\n", crate::spec::VERSION)

@@ -81,7 +81,8 @@ impl Reporter {
         }
         let facts = Facts::default();
         match (&mut self.log, self.format) {
-            // A note that cannot be written does not make the verb fail; an error still reaches standard error.
+            // A note that cannot be written does not make the verb fail; an error still reaches
+            // standard error.
             (Some(log), _) => drop(log.write(level, message, &facts)),
             (None, Format::Json) => self.line(level, message, &facts),
             (None, Format::Text) => to_stderr(&person(level, message, &facts)),

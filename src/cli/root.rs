@@ -71,7 +71,8 @@ pub fn existing(asked: Option<&Path>) -> Result<PathBuf, Error> {
 struct Caller {
     euid: u32,
     runtime_dir: Option<PathBuf>,
-    /// Whether euid 0 is that of the machine, or of a user namespace that keeps the user's environment.
+    /// Whether euid 0 is that of the machine, or of a user namespace that keeps the user's
+    /// environment.
     mapped: bool,
 }
 

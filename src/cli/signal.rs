@@ -7,7 +7,8 @@ use crate::sys::signal::{NAMES, realtime_range};
 #[error("unknown signal {0:?}")]
 pub struct Error(String);
 
-/// The number of `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+1` or `SIGRTMAX-1`; 0 only asks whether one could be sent.
+/// The number of `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+1` or `SIGRTMAX-1`; 0 only asks whether
+/// one could be sent.
 pub fn parse(word: &str) -> Result<i32, Error> {
     let upper = word.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);

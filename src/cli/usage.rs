@@ -7,7 +7,8 @@ use clap::error::ErrorKind;
 use super::report::Reporter;
 use super::{Error, options, output};
 
-/// Prints help that was asked for, or says what is wrong, also in the log if one can be made out; gives the status.
+/// Prints help that was asked for, or says what is wrong, also in the log if one can be made out;
+/// gives the status.
 pub fn answer(refused: &clap::Error, args: &[OsString]) -> u8 {
     let text = refused.render().to_string();
     let error = match refused.kind() {
@@ -28,7 +29,8 @@ fn globals(args: &[OsString]) -> Option<options::Globals> {
     options::Globals::from_arg_matches(&matches).ok()
 }
 
-/// The first paragraph of clap's message as one line, and the words that engines look for when they probe an option.
+/// The first paragraph of clap's message as one line, and the words that engines look for when they
+/// probe an option.
 fn sentence(message: &str) -> String {
     let message = message.strip_prefix("error: ").unwrap_or(message);
     let paragraph = message.split("\n\n").next().unwrap_or(message);

@@ -1,7 +1,7 @@
 //! `features`: what this runtime supports, as runtime-spec's features.md describes it.
 //!
-//! Names come out of the tables that the code itself looks into. A member that is absent means «unknown», so lists that
-//! are known to be empty are written as such.
+//! Names come out of the tables that the code itself looks into. A member that is absent means
+//! «unknown», so lists that are known to be empty are written as such.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! `spec`: a config.json to start from.
 //!
-//! The config of this verb is a file of the source tree, so that it reads as what it is; what differs for a user who
-//! is not root are edits of that text.
+//! The config of this verb is a file of the source tree, so that it reads as what it is; what
+//! differs for a user who is not root are edits of that text.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
