@@ -1,7 +1,8 @@
 //! How an error becomes one line for a person and one object for a program.
 //!
-//! Every error type of the crate is an enum beside its code; its `Display` says what that level knows and its
-//! `source` says why. [`sentence`] joins the chain. What a program wants to switch on travels in [`Facts`].
+//! Every error type of the crate is an enum beside its code; its `Display` says what that level
+//! knows and its `source` says why. [`sentence`] joins the chain. What a program wants to switch on
+//! travels in [`Facts`].
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -14,7 +15,8 @@ use crate::sys::Errno;
 /// Exit status of every verb that fails before a container process could give its own.
 pub const FAILURE: u8 = 1;
 
-/// Operands of an error, for the JSON log (specs/50-compat.md, LOG-4). Each is optional; absent ones are not written.
+/// Operands of an error, for the JSON log (specs/50-compat.md, LOG-4). Each is optional; absent
+/// ones are not written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Facts {
     /// Stable class of the error in upper snake case, such as `CONFIG_INVALID`.
@@ -47,8 +49,8 @@ pub trait Report: Error {
 
 /// The whole chain of `error` as one line: each level, then why, joined with `: `.
 ///
-/// A level whose text already ends with its source's text is not repeated. Control characters are escaped, so that a
-/// name out of a config can neither break the line nor drive a terminal.
+/// A level whose text already ends with its source's text is not repeated. Control characters are
+/// escaped, so that a name out of a config can neither break the line nor drive a terminal.
 pub fn sentence(error: &(dyn Error + 'static)) -> String {
     let mut line = Cause(error).to_string();
     let mut level = error.source();
@@ -93,7 +95,8 @@ pub fn reason(error: &std::io::Error) -> String {
     }
 }
 
-/// The words of strerror(3), but for a capital that starts no name: `no such file or directory`, `I/O error`.
+/// The words of strerror(3), but for a capital that starts no name: `no such file or directory`,
+/// `I/O error`.
 pub fn describe(errno: Errno) -> String {
     let text = errno.desc();
     let mut letters = text.chars();
@@ -105,7 +108,8 @@ pub fn describe(errno: Errno) -> String {
     }
 }
 
-/// One level of a chain; what the kernel answered is rewritten, as its types print it in another style.
+/// One level of a chain; what the kernel answered is rewritten, as its types print it in another
+/// style.
 struct Cause<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Cause<'_> {
@@ -156,6 +160,7 @@ mod tests {
         Sample::Open { path: path.into(), source: io::Error::from_raw_os_error(2) }
     }
 
+    /// LOG-5
     #[test]
     fn joins_the_chain_in_lower_case() {
         assert_eq!(sentence(&not_found("/x")), "open /x: no such file or directory");
@@ -167,6 +172,7 @@ mod tests {
         assert_eq!(sentence(&Sample::Transparent(Inner)), "no such thing");
     }
 
+    /// LOG-1
     #[test]
     fn control_characters_cannot_break_the_line() {
         assert_eq!(

@@ -1,8 +1,9 @@
 //! The log that engines read, and the time format they read it in.
 //!
-//! An error makes exactly one line in the log file, as text or as a JSON object `{"level","msg","time"}` with more
-//! members where more is known. Some readers decode the whole file as one object, so nothing else is written unless a
-//! lower level was asked for (specs/50-compat.md, LOG-2).
+//! An error makes exactly one line in the log file, as text or as a JSON object
+//! `{"level","msg","time"}` with more members where more is known. Some readers decode the whole
+//! file as one object, so nothing else is written unless a lower level was asked for
+//! (specs/50-compat.md, LOG-2).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -89,10 +90,12 @@ const SERVICES: [&str; 2] = ["journald:", "syslog:"];
 impl Log {
     /// Opens `path` for appending, and makes it if needed with mode 0644.
     ///
-    /// Symbolic links are followed: whoever may choose `--log` may write there anyway, and `/dev/stderr` is one.
+    /// Symbolic links are followed: whoever may choose `--log` may write there anyway, and
+    /// `/dev/stderr` is one.
     ///
     /// # Errors
-    /// [`Error::Open`] if the kernel refuses, [`Error::Destination`] for `journald:…` and `syslog:…`.
+    /// [`Error::Open`] if the kernel refuses, [`Error::Destination`] for `journald:…` and
+    /// `syslog:…`.
     pub fn open(path: &Path, format: Format, level: Level) -> Result<Self, Error> {
         let text = path.to_string_lossy();
         if SERVICES.iter().any(|service| text.starts_with(service)) {
@@ -110,7 +113,8 @@ impl Log {
     /// Appends one line if the log keeps `level`.
     ///
     /// # Errors
-    /// Whatever write(2) answers; the line is handed over in one write, so that lines of several runtimes do not mix.
+    /// Whatever write(2) answers; the line is handed over in one write, so that lines of several
+    /// runtimes do not mix.
     pub fn write(&mut self, level: Level, message: &str, facts: &Facts) -> io::Result<()> {
         if level > self.level {
             return Ok(());
@@ -139,7 +143,8 @@ fn json_line(level: Level, message: &str, facts: &Facts, time: &str) -> String {
         facts: &'a Facts,
     }
     let entry = Line { level, msg: message, time, facts };
-    // Only a path that is not UTF-8 can fail here; the three members that engines read always can be written.
+    // Only a path that is not UTF-8 can fail here; the three members that engines read always can
+    // be written.
     let mut line = serde_json::to_string(&entry).unwrap_or_else(|_| {
         format!(
             "{{\"level\":\"{}\",\"msg\":{},\"time\":\"{time}\"}}",
@@ -164,7 +169,8 @@ pub enum Precision {
     Nanoseconds,
 }
 
-/// `time` in UTC as RFC 3339 with the suffix `Z`. Times before 1970 are given as 1970, as no clock here can mean them.
+/// `time` in UTC as RFC 3339 with the suffix `Z`. Times before 1970 are given as 1970, as no clock
+/// here can mean them.
 pub fn rfc3339(time: SystemTime, precision: Precision) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
@@ -179,8 +185,8 @@ pub fn rfc3339(time: SystemTime, precision: Precision) -> String {
 
 /// Year, month and day of the Gregorian calendar, `days` after 1970-01-01.
 ///
-/// The year is counted from March, so that a leap day is the last of its year and no month needs a table: the first
-/// day of month m after March is day (153 m + 2) / 5.
+/// The year is counted from March, so that a leap day is the last of its year and no month needs a
+/// table: the first day of month m after March is day (153 m + 2) / 5.
 const fn civil_from_days(days: u64) -> (u64, u64, u64) {
     const DAYS_BEFORE_1970: u64 = 719_468; // since 0000-03-01
     const DAYS_PER_ERA: u64 = 146_097; // 400 years
@@ -205,6 +211,7 @@ mod tests {
         UNIX_EPOCH + Duration::new(seconds, nanos)
     }
 
+    /// RES-4
     #[test]
     fn known_dates() {
         for (seconds, text) in [
@@ -238,6 +245,7 @@ mod tests {
         }
     }
 
+    /// RES-4
     #[test]
     fn nanoseconds_have_nine_digits() {
         assert_eq!(
@@ -246,6 +254,7 @@ mod tests {
         );
     }
 
+    /// LOG-4
     #[test]
     fn a_json_error_has_what_engines_read_and_no_nulls() {
         let facts = Facts {
@@ -273,6 +282,7 @@ mod tests {
         );
     }
 
+    /// LOG-4
     #[test]
     fn a_text_error_quotes_its_message() {
         assert_eq!(
@@ -281,6 +291,7 @@ mod tests {
         );
     }
 
+    /// LOG-2
     #[test]
     fn the_file_is_appended_to_and_keeps_only_its_level() {
         let dir = tempfile::tempdir().unwrap();
@@ -294,6 +305,7 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
     }
 
+    /// LOG-2
     #[test]
     fn a_log_that_cannot_be_opened_names_itself() {
         let error =

@@ -42,7 +42,8 @@ pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> 
     Ok(0)
 }
 
-/// What `--version` prints: engines read the first line up to the word `version`, and what follows `commit:`.
+/// What `--version` prints: engines read the first line up to the word `version`, and what follows
+/// `commit:`.
 fn version() -> String {
     let (version, commit) = (verbs::features::VERSION, verbs::features::commit());
     format!("cloison version {version}\ncommit: {commit}\nspec: {}\n", crate::spec::VERSION)
@@ -168,4 +169,76 @@ fn explain(globals: &Globals, explain: options::Explain) -> Result<(), Error> {
         id: id(&explain.id)?,
     };
     output::text(&verbs::explain::explain(&context(globals)?, &request)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn options(line: &str) -> Options {
+        let args = line.split(' ').map(OsString::from).collect();
+        options::parse(&super::super::normalise::normalise(args, &options::command())).unwrap()
+    }
+
+    fn created(line: &str) -> CreateRequest {
+        match options(line).verb {
+            Some(Verb::Create(create)) => create_request(create).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// CLI-7
+    #[test]
+    fn the_version_has_three_lines_that_engines_split() {
+        let text = version();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("cloison version {}", env!("CARGO_PKG_VERSION")));
+        assert!(lines[1].starts_with("commit: "));
+        assert_eq!(lines[2..], ["spec: 1.3.0"]);
+    }
+
+    /// CLI-1: as containerd's shim, conmon and a person call.
+    #[test]
+    fn options_of_a_verb_may_stand_on_both_sides_of_the_id() {
+        let before = created("c create --bundle /b --pid-file p --no-pivot --preserve-fds 2 x");
+        let after = created("c create x -b /b -pid-file=p -no-pivot --preserve-fds=2");
+        assert_eq!(before, after);
+        assert_eq!(before.bundle, Path::new("/b"));
+        assert_eq!(before.pid_file.as_deref(), Some(Path::new("p")));
+        assert_eq!(before.root_switch, RootSwitch::MoveMount);
+        assert_eq!(before.keyring, Keyring::New);
+        assert_eq!(before.preserve_fds, 2);
+    }
+
+    /// CLI-4
+    #[test]
+    fn the_bundle_is_absolute_and_other_files_are_as_given() {
+        let request = created("c create x -f other.json --console-socket s");
+        assert_eq!(request.bundle, std::env::current_dir().unwrap());
+        assert_eq!(request.config.as_deref(), Some(Path::new("other.json")));
+        assert_eq!(request.console_socket.as_deref(), Some(Path::new("s")));
+    }
+
+    /// CLI-1
+    #[test]
+    fn the_manager_of_cgroups_is_named_once() {
+        let manager = |line: &str| context_at(&options(line).globals, "/r".into()).unwrap().manager;
+        assert_eq!(manager("c list"), ManagerChoice::Cgroupfs);
+        assert_eq!(manager("c --systemd-cgroup list"), ManagerChoice::Systemd);
+        assert_eq!(manager("c --cgroup-manager systemd list"), ManagerChoice::Systemd);
+        assert_eq!(manager("c --cgroup-manager=disabled list"), ManagerChoice::Disabled);
+        let both = "c --systemd-cgroup --cgroup-manager cgroupfs list";
+        let args: Vec<OsString> = both.split(' ').map(OsString::from).collect();
+        assert!(options::parse(&args).is_err());
+    }
+
+    /// RES-3
+    #[test]
+    fn an_empty_table_is_its_head() {
+        assert_eq!(
+            table_of(&[]),
+            "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
+        );
+    }
 }

@@ -1,5 +1,5 @@
-//! Accepts options the way Go programs write them, which is how engines call: `-no-subreaper`, `-pid-file=X`,
-//! `--systemd-cgroup=true`. All of it becomes what clap takes.
+//! Accepts options the way Go programs write them, which is how engines call: `-no-subreaper`,
+//! `-pid-file=X`, `--systemd-cgroup=true`. All of it becomes what clap takes.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -99,7 +99,8 @@ fn takes_value(arg: &Arg) -> bool {
     arg.get_action().takes_values()
 }
 
-/// The option with two dashes. A switch that is set to false is none, and one set to true stands alone.
+/// The option with two dashes. A switch that is set to false is none, and one set to true stands
+/// alone.
 fn long(name: &[u8], value: Option<&[u8]>, takes_value: bool) -> Option<OsString> {
     let mut option = b"--".to_vec();
     option.extend_from_slice(name);
@@ -127,6 +128,7 @@ mod tests {
         args.join(" ")
     }
 
+    /// CLI-2
     #[test]
     fn single_dashes_become_double_ones() {
         for (given, expected) in [
@@ -169,6 +171,7 @@ mod tests {
         assert_eq!(normalised("c start list -quiet"), "c start list --quiet");
     }
 
+    /// CLI-2
     #[test]
     fn switches_may_be_set_to_a_value() {
         assert_eq!(normalised("c --systemd-cgroup=true list"), "c --systemd-cgroup list");

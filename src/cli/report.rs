@@ -81,7 +81,8 @@ impl Reporter {
         }
         let facts = Facts::default();
         match (&mut self.log, self.format) {
-            // A note that cannot be written does not make the verb fail; an error still reaches standard error.
+            // A note that cannot be written does not make the verb fail; an error still reaches
+            // standard error.
             (Some(log), _) => drop(log.write(level, message, &facts)),
             (None, Format::Json) => self.line(level, message, &facts),
             (None, Format::Text) => to_stderr(&person(level, message, &facts)),
@@ -109,4 +110,53 @@ fn person(level: Level, message: &str, facts: &Facts) -> String {
 /// There is nowhere left to complain if this fails.
 fn to_stderr(line: &str) {
     drop(io::stderr().write_all(line.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn reporter(words: &[&str]) -> Reporter {
+        let words = std::iter::once("c").chain(words.iter().copied());
+        Reporter::open(&super::super::options::Options::parse_from(words).globals).unwrap()
+    }
+
+    /// LOG-1
+    #[test]
+    fn a_person_gets_one_line_with_the_hint_behind() {
+        let mut facts = Facts::default();
+        assert_eq!(person(Level::Error, "x", &facts), "cloison: error: x\n");
+        facts.hint = Some("do y".into());
+        assert_eq!(person(Level::Error, "x", &facts), "cloison: error: x (do y)\n");
+    }
+
+    /// LOG-3
+    #[test]
+    fn warnings_are_for_people_and_for_logs_that_ask() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let log = log.to_str().unwrap();
+        assert_eq!(reporter(&[]).level, Level::Warning);
+        assert_eq!(reporter(&["--log-level", "error"]).level, Level::Error);
+        assert_eq!(reporter(&["--debug"]).level, Level::Debug);
+        assert_eq!(reporter(&["--log", log]).level, Level::Error);
+        assert_eq!(reporter(&["--log", log, "--log-level", "warning"]).level, Level::Warning);
+        assert_eq!(reporter(&["--log", log, "--debug"]).level, Level::Debug);
+    }
+
+    /// LOG-2
+    #[test]
+    fn a_log_holds_the_error_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let mut reporter = reporter(&["--log", log.to_str().unwrap(), "--log-format", "json"]);
+        reporter.warning(&"careful");
+        reporter.debug(&"detail");
+        let sentence = "no such verb".to_owned();
+        assert_eq!(reporter.failure(&Error::Usage { sentence }), FAILURE);
+        let text = std::fs::read_to_string(&log).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
 }

@@ -71,7 +71,8 @@ pub fn existing(asked: Option<&Path>) -> Result<PathBuf, Error> {
 struct Caller {
     euid: u32,
     runtime_dir: Option<PathBuf>,
-    /// Whether euid 0 is that of the machine, or of a user namespace that keeps the user's environment.
+    /// Whether euid 0 is that of the machine, or of a user namespace that keeps the user's
+    /// environment.
     mapped: bool,
 }
 
@@ -113,6 +114,7 @@ mod tests {
         default(&Caller { euid, runtime_dir, mapped }).ok()
     }
 
+    /// CLI-5
     #[test]
     fn root_has_one_place_and_users_their_own() {
         let run = Some(PathBuf::from("/run/cloison"));
@@ -126,6 +128,7 @@ mod tests {
         assert_eq!(chosen(1000, Some("run"), false), None);
     }
 
+    /// CLI-5
     #[test]
     fn a_named_directory_becomes_absolute() {
         let here = std::env::current_dir().unwrap();
@@ -134,6 +137,7 @@ mod tests {
         assert!(matches!(choose(Some(Path::new("//."))), Err(Error::Slash)));
     }
 
+    /// CLI-5
     #[test]
     fn a_named_directory_that_is_missing_is_an_error() {
         let error = existing(Some(Path::new("/nonexistent/r"))).unwrap_err();

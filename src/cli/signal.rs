@@ -7,7 +7,8 @@ use crate::sys::signal::{NAMES, realtime_range};
 #[error("unknown signal {0:?}")]
 pub struct Error(String);
 
-/// The number of `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+1` or `SIGRTMAX-1`; 0 only asks whether one could be sent.
+/// The number of `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+1` or `SIGRTMAX-1`; 0 only asks whether
+/// one could be sent.
 pub fn parse(word: &str) -> Result<i32, Error> {
     let upper = word.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -36,6 +37,7 @@ fn realtime(name: &str) -> Option<i32> {
 mod tests {
     use super::*;
 
+    /// CLI-3
     #[test]
     fn names_in_any_case_with_or_without_sig() {
         for word in ["TERM", "SIGTERM", "sigterm", "Term", "15"] {
@@ -46,6 +48,7 @@ mod tests {
         assert_eq!(parse("64"), Ok(64));
     }
 
+    /// CLI-3
     #[test]
     fn realtime_signals_count_from_both_ends() {
         let (first, last) = realtime_range();

@@ -29,6 +29,7 @@ pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
 mod tests {
     use super::*;
 
+    /// RES-3
     #[test]
     fn columns_are_twelve_wide_or_three_more_than_their_text() {
         let row = |a: &str, b: &str, c: &str| [a.to_owned(), b.to_owned(), c.to_owned()];

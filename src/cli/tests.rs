@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::FAILURE;
 use std::fs;
 
 fn status(args: &[&str]) -> u8 {

@@ -7,7 +7,8 @@ use clap::error::ErrorKind;
 use super::report::Reporter;
 use super::{Error, options, output};
 
-/// Prints help that was asked for, or says what is wrong, also in the log if one can be made out; gives the status.
+/// Prints help that was asked for, or says what is wrong, also in the log if one can be made out;
+/// gives the status.
 pub fn answer(refused: &clap::Error, args: &[OsString]) -> u8 {
     let text = refused.render().to_string();
     let error = match refused.kind() {
@@ -28,7 +29,8 @@ fn globals(args: &[OsString]) -> Option<options::Globals> {
     options::Globals::from_arg_matches(&matches).ok()
 }
 
-/// The first paragraph of clap's message as one line, and the words that engines look for when they probe an option.
+/// The first paragraph of clap's message as one line, and the words that engines look for when they
+/// probe an option.
 fn sentence(message: &str) -> String {
     let message = message.strip_prefix("error: ").unwrap_or(message);
     let paragraph = message.split("\n\n").next().unwrap_or(message);
@@ -53,6 +55,7 @@ mod tests {
         sentence(&options::parse(&args).unwrap_err().render().to_string())
     }
 
+    /// CLI-6
     #[test]
     fn a_refusal_is_one_sentence() {
         assert_eq!(refusal("c create --nope x"), "unexpected argument '--nope' found");
@@ -72,12 +75,14 @@ mod tests {
         );
     }
 
+    /// CLI-6
     #[test]
     fn a_missing_value_is_said_in_the_words_that_engines_look_for() {
         assert_eq!(refusal("c create --bundle"), "flag needs an argument: --bundle");
         assert_eq!(refusal("c create -pid-file"), "flag needs an argument: --pid-file");
     }
 
+    /// CLI-6
     #[test]
     fn the_log_is_found_though_the_verb_is_wrong() {
         let args: Vec<OsString> =

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::Error;
 
-/// Largest config that is read, in bytes. Engines write some 20 kB; this bounds the memory a broken one can cost.
+/// Largest config that is read, in bytes. Engines write some 20 kB; this bounds the memory a broken
+/// one can cost.
 pub const LIMIT: u64 = 64 << 20;
 
 /// The whole of the regular file at `path`.
@@ -41,7 +42,8 @@ pub fn bundle_fault(bundle: &Path) -> Option<Error> {
     }
 }
 
-/// Opening a fifo would wait for its writer, and opening a device can do anything; O_NONBLOCK avoids both.
+/// Opening a fifo would wait for its writer, and opening a device can do anything; O_NONBLOCK
+/// avoids both.
 fn open(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     fs::OpenOptions::new().read(true).custom_flags(crate::sys::fd::O_NONBLOCK).open(path)

@@ -1,4 +1,5 @@
-//! Plain JSON with the two things that `serde_json::Value` forgets: members given twice, and where a value lies.
+//! Plain JSON with the two things that `serde_json::Value` forgets: members given twice, and where
+//! a value lies.
 
 use std::fmt;
 
@@ -10,8 +11,8 @@ use super::ParseError;
 /// Levels of nesting that serde_json reads.
 pub const DEPTH: usize = 127;
 
-/// A JSON text as a value, and the pointers of the members that occur twice in one object, in the order of the text.
-/// Of those the last one counts.
+/// A JSON text as a value, and the pointers of the members that occur twice in one object, in the
+/// order of the text. Of those the last one counts.
 #[derive(Debug)]
 pub struct Document {
     pub value: Value,
@@ -51,7 +52,8 @@ pub fn join(pointer: &str, token: impl fmt::Display) -> String {
     format!("{pointer}/{token}")
 }
 
-/// Calls `visit` for each value below `root` that `pattern` names; `*` stands for every member or element.
+/// Calls `visit` for each value below `root` that `pattern` names; `*` stands for every member or
+/// element.
 pub fn each<'v>(root: &'v Value, pattern: &str, visit: &mut impl FnMut(&str, &'v Value)) {
     walk(root, String::new(), pattern.strip_prefix('/'), visit);
 }

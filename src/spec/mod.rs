@@ -1,9 +1,10 @@
 //! config.json: from bytes to a typed [`Spec`], unjudged.
 //!
-//! A config that the typed parse takes and fully represents costs one pass. Only where it refuses, or where a value
-//! could stand for an absent one, the text is read again as plain JSON: what runtime-spec 1.3 allows and the type
-//! does not is rewritten ([`normalise`]), required members are looked for ([`shape`]), and errors get their JSON
-//! pointer. What the type cannot hold is kept in [`Extras`].
+//! A config that the typed parse takes and fully represents costs one pass. Only where it refuses,
+//! or where a value could stand for an absent one, the text is read again as plain JSON: what
+//! runtime-spec 1.3 allows and the type does not is rewritten (`normalise`), required members are
+//! looked for (`shape`), and errors get their JSON pointer. What the type cannot hold is kept in
+//! [`Extras`].
 
 mod file;
 mod json;
@@ -41,13 +42,14 @@ pub struct Loaded {
 pub struct Extras {
     /// `/linux/resources/pids/limit`; `None` if it is absent, for which the typed config says 0.
     pub pids_limit: Option<i64>,
-    /// Hugepage limits above `i64::MAX` bytes by their index in `/linux/resources/hugepageLimits`, in file order; the
-    /// typed config holds `i64::MAX` there.
+    /// Hugepage limits above `i64::MAX` bytes by their index in `/linux/resources/hugepageLimits`,
+    /// in file order; the typed config holds `i64::MAX` there.
     pub hugepage_limits: Vec<(usize, u64)>,
 }
 
 impl Extras {
-    /// Bytes of `/linux/resources/hugepageLimits/<index>/limit`, where the typed config says `typed`.
+    /// Bytes of `/linux/resources/hugepageLimits/<index>/limit`, where the typed config says
+    /// `typed`.
     pub fn hugepage_limit(&self, index: usize, typed: i64) -> u64 {
         let known = self.hugepage_limits.iter().find(|(at, _)| *at == index);
         known.map_or(typed.unsigned_abs(), |(_, limit)| *limit)
@@ -134,7 +136,8 @@ pub enum Error {
     },
 }
 
-/// What is wrong with the content of a config. Each names the JSON pointer, or the line where there is none yet.
+/// What is wrong with the content of a config. Each names the JSON pointer, or the line where there
+/// is none yet.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// No JSON at all.

@@ -36,7 +36,8 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// The schema does not require `user`, nor any of its members; all zero is what the others take it for.
+/// The schema does not require `user`, nor any of its members; all zero is what the others take it
+/// for.
 fn default_user(config: &mut Value) {
     if let Some(process) = config.pointer_mut("/process").and_then(Value::as_object_mut) {
         let empty = || Value::Object(serde_json::Map::new());
@@ -44,7 +45,8 @@ fn default_user(config: &mut Value) {
     }
 }
 
-/// config.md, `capabilities`: what cannot be mapped to a kernel interface is warned of, not refused.
+/// config.md, `capabilities`: what cannot be mapped to a kernel interface is warned of, not
+/// refused.
 fn unknown_capabilities(config: &mut Value, warnings: &mut Vec<Warning>) {
     const SETS: [&str; 5] = ["bounding", "effective", "inheritable", "permitted", "ambient"];
     let mut dropped = Vec::new();
@@ -87,7 +89,8 @@ fn scheduler_flags(config: &mut Value) {
     }
 }
 
-/// The schema has `^[0-9, -]*$`, the type takes neither spaces nor an empty list; the latter means no change.
+/// The schema has `^[0-9, -]*$`, the type takes neither spaces nor an empty list; the latter means
+/// no change.
 fn cpu_affinity(config: &mut Value) {
     let affinity = config.pointer_mut("/process/execCPUAffinity");
     let Some(members) = affinity.and_then(Value::as_object_mut) else {
@@ -104,7 +107,8 @@ fn cpu_affinity(config: &mut Value) {
     }
 }
 
-/// config-linux.md, allowed device list: an unset type means all devices, and encoders write it as an empty string.
+/// config-linux.md, allowed device list: an unset type means all devices, and encoders write it as
+/// an empty string.
 fn device_rule_types(config: &mut Value) {
     let rules = config.pointer_mut("/linux/resources/devices");
     for rule in rules.and_then(Value::as_array_mut).into_iter().flatten() {

@@ -11,7 +11,8 @@ use super::{Extras, Loaded, ParseError, json, normalise, shape, version};
 /// Reads the text of a config.json.
 ///
 /// # Errors
-/// [`ParseError`], with the JSON pointer of the value, or line and column where the text is no JSON.
+/// [`ParseError`], with the JSON pointer of the value, or line and column where the text is no
+/// JSON.
 pub fn parse(text: &[u8]) -> Result<Loaded, ParseError> {
     let text = check_start(text)?;
     match at_once(text) {
@@ -97,7 +98,8 @@ fn check_hugepages(config: &Value) -> Result<(), ParseError> {
     fault
 }
 
-/// Whether some value of `spec` is what the type makes of an absent required member, or is not in its range.
+/// Whether some value of `spec` is what the type makes of an absent required member, or is not in
+/// its range.
 fn ambiguous(spec: &Spec) -> bool {
     let root = spec.root().as_ref();
     let mut mounts = spec.mounts().iter().flatten();

@@ -1,14 +1,15 @@
-//! What runtime-spec 1.3 requires of the shape of a config and the typed parse does not: objects where it has
-//! objects, required members, and names out of a list.
+//! What runtime-spec 1.3 requires of the shape of a config and the typed parse does not: objects
+//! where it has objects, required members, and names out of a list.
 
 use serde_json::Value;
 
 use super::ParseError;
 use super::json::{each, join};
 
-/// An object and its required members, from schema/config-schema.json and schema/config-linux.json. A member whose
-/// absence the typed parse cannot tell and that is required here must be asked for in `parse::ambiguous`, so that
-/// both ways give one answer; `allow` of a device rule is not, as absence denies.
+/// An object and its required members, from schema/config-schema.json and schema/config-linux.json.
+/// A member whose absence the typed parse cannot tell and that is required here must be asked for
+/// in `parse::ambiguous`, so that both ways give one answer; `allow` of a device rule is not, as
+/// absence denies.
 struct Object {
     pattern: &'static str,
     required: &'static [&'static str],
@@ -92,7 +93,8 @@ pub const NAMES: &[(&str, &str)] = &[
     ("/linux/memoryPolicy/flags/*", "memory policy flag"),
 ];
 
-/// Objects whose members are the user's own words, of which the last one counts, as every JSON reader here does.
+/// Objects whose members are the user's own words, of which the last one counts, as every JSON
+/// reader here does.
 const DICTIONARIES: &[&str] = &[
     "/annotations",
     "/linux/sysctl",
@@ -165,8 +167,9 @@ pub fn name_of(pointer: &str) -> Option<&'static str> {
     NAMES.iter().find(|(pattern, _)| matching(pattern)).map(|(_, what)| *what)
 }
 
-/// Whether `text` may hold an array where an object belongs, which the typed parse would take for the members in
-/// order. Looks at each `[` only: no array of runtime-spec lies in an array, and no object is named like these.
+/// Whether `text` may hold an array where an object belongs, which the typed parse would take for
+/// the members in order. Looks at each `[` only: no array of runtime-spec lies in an array, and no
+/// object is named like these.
 pub fn suspicious(text: &[u8]) -> bool {
     let before = |end: usize| {
         let head = text[..end].trim_ascii_end();

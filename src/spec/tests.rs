@@ -46,6 +46,7 @@ fn the_smallest_config_is_a_version() {
     assert!(parse(br#"{"ociVersion":"1.0.0"}"#).is_ok());
 }
 
+/// CFG-2
 #[test]
 fn versions() {
     let mut config = base();
@@ -65,6 +66,7 @@ fn versions() {
     );
 }
 
+/// CFG-4
 #[test]
 fn unknown_capabilities_are_listed_and_dropped() {
     let sets = json!({
@@ -88,6 +90,7 @@ fn unknown_capabilities_are_listed_and_dropped() {
     assert!(sets.permitted().is_none());
 }
 
+/// CFG-4
 #[test]
 fn names_out_of_a_list_are_errors_with_their_pointer() {
     let seccomp = |member: &str, value: Value| {
@@ -130,6 +133,7 @@ fn names_out_of_a_list_are_errors_with_their_pointer() {
     }
 }
 
+/// CFG-3
 #[test]
 fn required_members_are_named() {
     for (config, expected) in [
@@ -189,6 +193,7 @@ fn pids_limit_is_told_from_its_absence() {
     assert_eq!(parsed(&base()).unwrap().extras.pids_limit, None);
 }
 
+/// CFG-5
 #[test]
 fn hugepage_limits_keep_all_64_bits() {
     let limits = json!([
@@ -286,6 +291,7 @@ fn every_name_of_the_schema_is_read() {
     }
 }
 
+/// CFG-5
 #[test]
 fn cpu_affinity_may_be_empty_or_hold_spaces() {
     let affinity = |value: Value| parsed(&with("/process/execCPUAffinity", value));
@@ -299,6 +305,7 @@ fn cpu_affinity_may_be_empty_or_hold_spaces() {
     assert_eq!(error.pointer(), Some("/process/execCPUAffinity/final"));
 }
 
+/// CFG-3
 #[test]
 fn what_encoders_write_for_nothing_is_nothing() {
     let config = json!({
@@ -356,6 +363,7 @@ fn wrong_types_are_named() {
     }
 }
 
+/// CFG-3
 #[test]
 fn members_given_twice_are_refused_where_they_are_read() {
     assert_eq!(
@@ -369,6 +377,7 @@ fn members_given_twice_are_refused_where_they_are_read() {
     assert!(parse(br#"{"ociVersion":"1.0.0","annotations":{"a":"1","a":"2"}}"#).is_ok());
 }
 
+/// CFG-1
 #[test]
 fn broken_texts_get_one_clear_sentence() {
     assert_eq!(text_fault(b""), "the file is empty");
@@ -396,6 +405,7 @@ fn broken_texts_get_one_clear_sentence() {
     );
 }
 
+/// CFG-1
 #[test]
 fn deep_nesting_is_refused_whether_read_or_not() {
     for member in ["annotations", "somethingNew"] {
@@ -406,6 +416,7 @@ fn deep_nesting_is_refused_whether_read_or_not() {
     }
 }
 
+/// CFG-1
 #[test]
 fn files_that_are_not_files_do_not_hold_the_reader_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -431,6 +442,7 @@ fn files_that_are_not_files_do_not_hold_the_reader_up() {
     );
 }
 
+/// CFG-1
 #[test]
 fn large_files_are_refused_before_they_are_read() {
     let dir = tempfile::tempdir().unwrap();

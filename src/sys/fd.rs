@@ -389,9 +389,8 @@ pub fn rewind(fd: BorrowedFd<'_>) -> Result<()> {
 pub fn read_tail(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
     let start = fstat(fd)?.size.saturating_sub(buf.len() as u64);
     // SAFETY: the buffer is writable for the length given.
-    let ret = unsafe {
-        libc::pread64(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), start as i64)
-    };
+    let ret =
+        unsafe { libc::pread64(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), start as i64) };
     check(ret as libc::c_long).map(|n| n as usize)
 }
 

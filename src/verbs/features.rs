@@ -1,7 +1,7 @@
 //! `features`: what this runtime supports, as runtime-spec's features.md describes it.
 //!
-//! Names come out of the tables that the code itself looks into. A member that is absent means «unknown», so lists that
-//! are known to be empty are written as such.
+//! Names come out of the tables that the code itself looks into. A member that is absent means
+//! «unknown», so lists that are known to be empty are written as such.
 
 use std::collections::BTreeMap;
 
@@ -200,6 +200,7 @@ mod tests {
         }
     }
 
+    /// FEA-1
     #[test]
     fn the_object_is_that_of_the_specification() {
         let text = serde_json::to_string(&features()).unwrap();
@@ -213,12 +214,13 @@ mod tests {
         assert!(value["linux"]["cgroup"]["systemdUser"].is_boolean());
     }
 
+    /// FEA-2
     #[test]
     fn engines_find_recursive_read_only_mounts() {
         assert!(features().mount_options.contains(&"rro"));
     }
 
-    /// Each name that is listed must be one that a config can use.
+    /// FEA-1: each name that is listed must be one that a config can use.
     #[test]
     fn what_is_listed_can_be_parsed() {
         let features = features();
@@ -241,5 +243,14 @@ mod tests {
         let capabilities = json!({"bounding": features.linux.capabilities});
         let process = json!({"cwd": "/", "user": {}, "capabilities": capabilities});
         reads(json!({"ociVersion": "1.3.0", "process": process}));
+    }
+
+    /// FEA-3
+    #[test]
+    fn what_is_not_carried_out_is_not_claimed() {
+        let linux = features().linux;
+        assert!(!linux.intel_rdt.enabled && !linux.net_devices.enabled);
+        assert!(linux.memory_policy.modes.is_empty());
+        assert_eq!(linux.mount_extensions.idmap.enabled, mounts::OPTIONS.contains(&"idmap"));
     }
 }

@@ -1,7 +1,7 @@
 //! `spec`: a config.json to start from.
 //!
-//! The config of this verb is a file of the source tree, so that it reads as what it is; what differs for a user who
-//! is not root are edits of that text.
+//! The config of this verb is a file of the source tree, so that it reads as what it is; what
+//! differs for a user who is not root are edits of that text.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -155,6 +155,7 @@ mod tests {
         assert_eq!(namespaces(&config), ["pid", "network", "ipc", "uts", "mount", "cgroup"]);
     }
 
+    /// RES-5
     #[test]
     fn the_rootless_form_differs_only_where_it_must() {
         let mut expected = value(Form::Root, CgroupNamespace::Host);
@@ -178,6 +179,7 @@ mod tests {
         assert_eq!(namespaces(&config), ["pid", "ipc", "uts", "mount", "cgroup", "user"]);
     }
 
+    /// RES-5
     #[test]
     fn an_existing_config_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
