@@ -1,7 +1,9 @@
 //! cloison, a daemonless OCI container runtime.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+pub mod cgroup;
 pub mod cli;
 pub mod error;
+pub mod host;
 pub mod id;
 pub mod log;
 pub mod plan;

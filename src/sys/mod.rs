@@ -7,12 +7,14 @@
 
 #![allow(unsafe_code)] // every block says why it is sound
 
+pub mod bpf;
 pub mod cred;
 pub mod fd;
 pub mod keyring;
 pub mod mount;
 pub mod net;
 pub mod noalloc;
+pub mod notify;
 pub mod process;
 pub mod resolve;
 pub mod seccomp;
