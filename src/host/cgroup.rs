@@ -184,7 +184,7 @@ fn legacy(mountinfo: &str, cgroups: &str) -> Vec<Legacy> {
         .lines()
         .rev()
         .filter_map(|line| {
-            let list = line.splitn(3, ':').nth(1).filter(|list| !list.is_empty())?;
+            let list = line.split(':').nth(1).filter(|list| !list.is_empty())?;
             let has = |m: &Mount| list.split(',').all(|c| m.options.split(',').any(|o| o == c));
             let mount = mounts.iter().find(|m| has(m))?;
             Some(Legacy {

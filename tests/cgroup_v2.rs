@@ -1,0 +1,287 @@
+//! Cgroups of the kernel's unified hierarchy: as root, in mount namespaces of their own that show
+//! cgroup v2 alone, whatever layout the host has.
+
+use cloison::cgroup::{CgroupRecord, Error, Manager, Placement};
+use cloison::host::cgroup::{CgroupFacts, Own};
+use cloison::plan::cgroup::{
+    CgroupPlan, ManagerChoice, PidsLimit, Privilege, Request, Resources, resolve, tables,
+};
+use cloison::sys::{bpf, process};
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const MOUNT: &str = "/sys/fs/cgroup";
+
+/// A view of cgroup v2 for this test's thread, or `None` where that takes more privilege.
+fn v2_host(test: &str) -> Option<CgroupFacts> {
+    if process::geteuid() != 0 {
+        eprintln!("skipped {test}: needs root");
+        return None;
+    }
+    process::unshare(process::ns::MOUNT).expect("unshare the mount namespace");
+    let run = |args: &[&str]| {
+        let status = Command::new("mount").args(args).status().expect("run mount");
+        assert!(status.success(), "mount {args:?}");
+    };
+    run(&["--make-rprivate", "/"]);
+    let pure = CgroupFacts::probe(Own::Skip).is_ok_and(|facts| facts.legacy.is_empty());
+    if !pure {
+        run(&["-t", "cgroup2", "cgroup2", MOUNT]);
+    }
+    Some(CgroupFacts::probe(Own::Read).expect("probe"))
+}
+
+fn plan(facts: &CgroupFacts, path: &str, resources: Value) -> CgroupPlan {
+    let spec: Spec = serde_json::from_value(json!({
+        "ociVersion": "1.3.0",
+        "linux": { "cgroupsPath": path, "resources": resources }
+    }))
+    .unwrap();
+    let request = Request {
+        id: "test",
+        manager: ManagerChoice::Cgroupfs,
+        privilege: Privilege::Full,
+        pids_limit: PidsLimit::Absent,
+        facts,
+    };
+    resolve(&spec, &request).unwrap()
+}
+
+/// A cgroup path that no other test and no other run uses.
+fn path_of(test: &str) -> String {
+    format!("/cloison-test-{}-{test}", std::process::id())
+}
+
+fn dir(path: &str) -> PathBuf {
+    PathBuf::from(format!("{MOUNT}{path}"))
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+/// A shell that waits for a line before it runs `script`.
+fn shell(script: &str) -> Child {
+    Command::new("sh")
+        .args(["-c", &format!("read line; {script}")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("run sh")
+}
+
+fn go(child: &mut Child) {
+    child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+}
+
+/// What a script prints when it runs in the cgroup.
+fn output_inside(manager: &Manager, script: &str) -> String {
+    let mut child = shell(script);
+    manager.place(child.id() as i32).unwrap();
+    go(&mut child);
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Another manager for the same cgroup, by way of the record's text.
+fn recreated(manager: &Manager) -> Manager {
+    let text = serde_json::to_string(&manager.record()).unwrap();
+    let record: CgroupRecord = serde_json::from_str(&text).unwrap();
+    Manager::from_record(record).unwrap()
+}
+
+#[test]
+fn a_container_is_placed_killed_and_removed_from_the_record_alone() {
+    let Some(facts) = v2_host("life") else { return };
+    let path = path_of("life");
+    let mut manager =
+        Manager::from_plan(plan(&facts, &format!("{path}/inner"), json!({}))).unwrap();
+    assert!(!dir(&path).exists(), "looking makes nothing");
+    let prepared = manager.prepare().unwrap();
+    assert!(prepared.birth.is_some());
+    assert_eq!(prepared.placement, Placement::Done);
+    let mut child = shell("sleep 1000 & sleep 1000");
+    manager.place(child.id() as i32).unwrap();
+    go(&mut child);
+    assert!(manager.pids().unwrap().contains(&(child.id() as i32)));
+    let again = recreated(&manager);
+    let error = Manager::from_plan(plan(&facts, &format!("{path}/inner"), json!({}))).unwrap_err();
+    assert!(matches!(error, Error::Occupied { .. }), "{error}");
+    again.kill_all(soon()).unwrap();
+    assert!(again.pids().unwrap().is_empty());
+    child.wait().unwrap();
+    again.remove(soon()).unwrap();
+    assert!(!dir(&path).exists(), "the ancestor that was made is removed too");
+    again.remove(soon()).unwrap();
+    again.kill_all(soon()).unwrap();
+}
+
+#[test]
+fn what_the_container_made_below_is_removed_with_it() {
+    let Some(facts) = v2_host("nested") else { return };
+    let path = path_of("nested");
+    let mut manager = Manager::from_plan(plan(&facts, &path, json!({}))).unwrap();
+    manager.prepare().unwrap();
+    fs::create_dir_all(dir(&path).join("a/b")).unwrap();
+    fs::create_dir(dir(&path).join("c")).unwrap();
+    let mut child = shell("sleep 1000");
+    fs::write(dir(&path).join("a/b/cgroup.procs"), child.id().to_string()).unwrap();
+    assert_eq!(manager.pids().unwrap(), [child.id() as i32]);
+    recreated(&manager).remove(soon()).unwrap();
+    assert!(!dir(&path).exists());
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_frozen_container_stands_still_and_dies_when_killed() {
+    let Some(facts) = v2_host("freeze") else { return };
+    let path = path_of("freeze");
+    let mut manager = Manager::from_plan(plan(&facts, &path, json!({}))).unwrap();
+    manager.prepare().unwrap();
+    let mut child = shell("while :; do :; done");
+    manager.place(child.id() as i32).unwrap();
+    go(&mut child);
+    assert!(!manager.is_frozen().unwrap());
+    manager.freeze(soon()).unwrap();
+    assert!(recreated(&manager).is_frozen().unwrap());
+    let ticks = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        stat.rsplit(' ').nth(38).map(str::to_owned)
+    };
+    let before = ticks();
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(ticks(), before);
+    manager.thaw(soon()).unwrap();
+    assert!(!manager.is_frozen().unwrap());
+    manager.freeze(soon()).unwrap();
+    manager.remove(soon()).unwrap();
+    child.wait().unwrap();
+    assert!(!dir(&path).exists());
+}
+
+const PROBE: &str = "
+for dev in zero kmsg; do
+  if (exec 3</dev/$dev) 2>/dev/null; then echo $dev yes; else echo $dev no; fi
+done";
+
+#[test]
+fn device_rules_hold_and_are_replaced_at_once() {
+    let Some(facts) = v2_host("devices") else { return };
+    let path = path_of("devices");
+    let denied = json!({ "devices": [{ "allow": false, "access": "rwm" }] });
+    let plan_denied = plan(&facts, &path, denied);
+    let mut manager = Manager::from_plan(plan_denied.clone()).unwrap();
+    manager.prepare().unwrap();
+    assert_eq!(output_inside(&manager, PROBE), "zero yes\nkmsg no\n");
+    let allowed = json!({ "devices": [
+        { "allow": false, "access": "rwm" },
+        { "allow": true, "type": "c", "major": 1, "minor": 11, "access": "r" }
+    ] });
+    let later = recreated(&manager);
+    later.set_devices(&plan(&facts, &format!("{path}-other"), allowed).devices).unwrap();
+    assert_eq!(output_inside(&manager, PROBE), "zero yes\nkmsg yes\n");
+    let script = "(exec 3>/dev/kmsg) 2>/dev/null && echo yes || echo no";
+    assert_eq!(output_inside(&manager, script), "no\n");
+    later.set_devices(&plan_denied.devices).unwrap();
+    assert_eq!(output_inside(&manager, PROBE), "zero yes\nkmsg no\n");
+    let cgroup = fs::File::open(dir(&path)).unwrap();
+    assert_eq!(bpf::attached(cgroup.as_fd(), b"cloison_dev").unwrap().len(), 1);
+    manager.remove(soon()).unwrap();
+}
+
+#[test]
+fn a_failed_preparation_leaves_nothing() {
+    let Some(facts) = v2_host("failure") else { return };
+    let path = path_of("failure");
+    let resources = json!({ "unified": { "cgroup.max.depth": "3", "cgroup.nonsense": "1" } });
+    let mut manager = Manager::from_plan(plan(&facts, &format!("{path}/a/b"), resources)).unwrap();
+    let error = manager.prepare().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("/linux/resources/unified/cgroup.nonsense: controller cgroup has no "),
+        "{error}"
+    );
+    assert!(!dir(&path).exists());
+}
+
+#[test]
+fn a_refused_value_is_named_with_its_file() {
+    let Some(facts) = v2_host("refused") else { return };
+    let path = path_of("refused");
+    let resources = json!({ "unified": { "cgroup.max.depth": "many" } });
+    let mut manager = Manager::from_plan(plan(&facts, &path, resources)).unwrap();
+    let error = manager.prepare().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "/linux/resources/unified/cgroup.max.depth: write \"many\" to \
+             {MOUNT}{path}/cgroup.max.depth: EINVAL: Invalid argument"
+        )
+    );
+    assert!(!dir(&path).exists());
+}
+
+#[test]
+fn an_update_changes_all_or_nothing() {
+    let Some(facts) = v2_host("update") else { return };
+    let path = path_of("update");
+    let start = json!({ "unified": { "cgroup.max.depth": "5" } });
+    let mut manager = Manager::from_plan(plan(&facts, &path, start)).unwrap();
+    manager.prepare().unwrap();
+    let file = || fs::read_to_string(dir(&path).join("cgroup.max.depth")).unwrap();
+    let change = |unified: Value| {
+        let typed = serde_json::from_value(json!({ "unified": unified })).unwrap();
+        let resources = Resources { typed: &typed, pids_limit: PidsLimit::Absent };
+        recreated(&manager).update(&tables(resources, &facts).unwrap())
+    };
+    change(json!({ "cgroup.max.depth": "6" })).unwrap();
+    assert_eq!(file(), "6\n");
+    let bad = json!({ "cgroup.max.depth": "7", "cgroup.max.descendants": "none" });
+    let error = change(bad).unwrap_err();
+    assert!(matches!(&error, Error::Write { value, .. } if value == "none"), "{error}");
+    assert_eq!(file(), "6\n");
+    manager.remove(soon()).unwrap();
+}
+
+#[test]
+fn huge_pages_are_limited_where_the_controller_is() {
+    let Some(facts) = v2_host("hugetlb") else { return };
+    let sizes = fs::read_dir("/sys/kernel/mm/hugepages").map(|dir| dir.count()).unwrap_or(0);
+    if !facts.has_unified("hugetlb") || sizes == 0 {
+        eprintln!("skipped hugetlb: no such controller or no huge pages");
+        return;
+    }
+    let path = path_of("hugetlb");
+    let resources = json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 4194304 }] });
+    let mut manager = Manager::from_plan(plan(&facts, &format!("{path}/x"), resources)).unwrap();
+    manager.prepare().unwrap();
+    for file in ["hugetlb.2MB.max", "hugetlb.2MB.rsvd.max"] {
+        let text = fs::read_to_string(dir(&path).join("x").join(file)).unwrap();
+        assert_eq!(text, "4194304\n", "{file}");
+    }
+    manager.remove(soon()).unwrap();
+    assert!(!dir(&path).exists());
+}
+
+#[test]
+fn fork_bombs_end_in_time() {
+    let Some(facts) = v2_host("forks") else { return };
+    let path = path_of("forks");
+    let mut manager = Manager::from_plan(plan(&facts, &path, json!({}))).unwrap();
+    manager.prepare().unwrap();
+    let mut child = shell("while :; do sleep 1 & done");
+    manager.place(child.id() as i32).unwrap();
+    go(&mut child);
+    std::thread::sleep(Duration::from_millis(30));
+    manager.remove(soon()).unwrap();
+    child.wait().unwrap();
+    assert!(!dir(&path).exists());
+}
