@@ -1,0 +1,77 @@
+# cloison: build, show, test, measure. `make help` lists the targets.
+
+TARGET  := x86_64-unknown-linux-gnu
+BINARY  := target/$(TARGET)/release/cloison
+CARGO   ?= cargo
+
+# What each target needs beyond Rust; tests/deps installs what is missing.
+BUILD_PACKAGES := gcc libc6-dev libseccomp-dev
+TEST_PACKAGES  := $(BUILD_PACKAGES) busybox-static python3 util-linux
+DEMO_PACKAGES  := $(BUILD_PACKAGES) busybox-static jq
+BENCH_PACKAGES := $(TEST_PACKAGES) crun runc strace
+ALL_PACKAGES   := $(sort $(TEST_PACKAGES) $(DEMO_PACKAGES) $(BENCH_PACKAGES) debootstrap)
+
+# Another runtime to aim test-it and conformance at; empty means this one.
+RUNTIME    ?=
+# A directory of built validation programs of the OCI's runtime-tools.
+VALIDATION ?=
+# v2 gives conformance a pure cgroup v2 view; empty takes the host's own.
+CGROUP     ?=
+# Passed on: test names for test-it, program names for conformance, options for bench.
+ARGS       ?=
+
+# An empty RUNTIME must not reach programs that ask whether it is set.
+ifeq ($(strip $(RUNTIME)),)
+unexport RUNTIME
+conformance: build
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build static test lint test-it demo conformance bench lines clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install the Debian packages that anything below needs
+	@tests/deps $(ALL_PACKAGES)
+
+build: ## the release binary, static
+	@tests/deps $(BUILD_PACKAGES)
+	$(CARGO) build --release --locked
+	@if readelf --program-headers --wide $(BINARY) | grep -q INTERP; then \
+		echo "$(BINARY) is not static" >&2; exit 1; fi
+
+lint: ## formatting and clippy, warnings refused
+	@tests/deps $(BUILD_PACKAGES)
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+test: lint ## lint, then unit, golden and integration tests (as root)
+	@tests/deps $(TEST_PACKAGES)
+	$(CARGO) test --locked
+
+test-it: ## integration tests only; RUNTIME=/usr/sbin/runc aims them elsewhere, ARGS=name selects
+	@tests/deps $(TEST_PACKAGES)
+	$(CARGO) test --locked --test it -- $(ARGS)
+
+demo: ## a container from nothing to nothing; ROOTFS=debian runs a Debian tree
+	@tests/deps $(DEMO_PACKAGES) $(if $(filter debian,$(ROOTFS)),debootstrap)
+	@$(MAKE) --no-print-directory build
+	@examples/demo/demo $(BINARY) $(or $(ROOTFS),busybox)
+
+conformance: ## OCI validation programs; VALIDATION=DIR [RUNTIME=path] [CGROUP=v2] [ARGS=program]
+	@tests/deps python3 util-linux
+	@tests/conformance/run --runtime $(abspath $(or $(strip $(RUNTIME)),$(BINARY))) \
+		$(if $(CGROUP),--cgroup $(CGROUP)) "$(VALIDATION)" $(ARGS)
+
+bench: build ## time every verb beside RUNTIMES="crun=/usr/bin/crun runc=/usr/sbin/runc"
+	@tests/deps $(BENCH_PACKAGES)
+	@tests/bench/bench --cloison $(BINARY) $(if $(RUNTIMES),--runtimes "$(RUNTIMES)") $(ARGS)
+
+lines: ## how much code there is, and where
+	@tests/lines src tests examples
+
+clean: ## remove everything built
+	$(CARGO) clean
+
+-include tests/vm/lab.mk
