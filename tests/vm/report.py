@@ -13,6 +13,7 @@ import sys
 import xml.etree.ElementTree as xml
 
 import manifest
+import results
 
 OUTCOMES = ("passed", "failed", "skipped")
 
@@ -48,13 +49,19 @@ def result(out: pathlib.Path, job: manifest.Job) -> dict:
     path = out / f"{job.name}.json"
     if path.exists():
         return json.loads(path.read_text())
-    missing = {"name": "(job)", "outcome": "failed", "details": "the machine ended before it"}
-    return {"name": job.name, "user": job.user, "seconds": 0.0, "tests": [missing]}
+    missing = results.Test("(job)", "failed", "no result: " + last_words(out))
+    return {"name": job.name, "user": job.user, "seconds": 0.0, "tests": [vars(missing)]}
 
 
-def junit(kernel: str, results: list[dict]) -> xml.ElementTree:
+def last_words(out: pathlib.Path) -> str:
+    """The last line on the machine's console."""
+    console = (out / "console.log").read_text(errors="replace").strip()
+    return console.splitlines()[-1] if console else "nothing on the console"
+
+
+def junit(kernel: str, entries: list[dict]) -> xml.ElementTree:
     root = xml.Element("testsuites", name=kernel)
-    for entry in results:
+    for entry in entries:
         counts = collections.Counter(test["outcome"] for test in entry["tests"])
         suite = xml.SubElement(
             root,
@@ -67,7 +74,11 @@ def junit(kernel: str, results: list[dict]) -> xml.ElementTree:
         )
         for test in entry["tests"]:
             case = xml.SubElement(
-                suite, "testcase", classname=f"{kernel}.{entry['name']}", name=test["name"]
+                suite,
+                "testcase",
+                classname=f"{kernel}.{entry['name']}",
+                name=test["name"],
+                time=str(test["seconds"]),
             )
             details = printable(test["details"])
             if test["outcome"] == "failed":
@@ -87,25 +98,25 @@ def printable(text: str) -> str:
 
 def summary(machines: dict) -> str:
     lines = []
-    for kernel, (known, results) in machines.items():
+    for kernel, (known, entries) in machines.items():
         lines += [f"{kernel}: " + known["kernel"]]
         lines += [f"    {key}: {value}" for key, value in known.items() if key != "kernel"]
         lines += ["", f"    {'job':36} {'user':12} passed failed skipped  seconds"]
-        for entry in results:
+        for entry in entries:
             counts = collections.Counter(test["outcome"] for test in entry["tests"])
             lines += [
                 f"    {entry['name']:36} {entry['user']:12}"
                 f" {counts['passed']:6} {counts['failed']:6} {counts['skipped']:7} {entry['seconds']:8.1f}"
             ]
         lines += [""]
-    lines += listing("skipped", "skips, by reason", reasons(machines))
-    lines += listing("failed", "failures", failures(machines))
+    lines += listing("skips, by reason", reasons(machines))
+    lines += listing("failures", failures(machines))
     total = count(machines)
     lines += [", ".join(f"{total[outcome]} {outcome}" for outcome in OUTCOMES)]
     return "\n".join(lines) + "\n"
 
 
-def listing(_: str, title: str, entries: list[str]) -> list[str]:
+def listing(title: str, entries: list[str]) -> list[str]:
     return [f"{title}:", *(f"    {entry}" for entry in entries), ""] if entries else []
 
 
@@ -132,8 +143,8 @@ def count(machines: dict) -> collections.Counter:
 
 def every(machines: dict):
     """Each (kernel, job, test) of all machines."""
-    for kernel, (_, results) in machines.items():
-        for entry in results:
+    for kernel, (_, entries) in machines.items():
+        for entry in entries:
             for test in entry["tests"]:
                 yield kernel, entry["name"], test
 
