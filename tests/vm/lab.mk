@@ -1,0 +1,37 @@
+# The laboratory (tests/vm/README.md). Included by the Makefile.
+
+LAB := target/lab
+LAB_KERNELS ?= uml-stable uml-newest qemu-stable
+LAB_SHELL ?= uml-newest
+# Options of the cargo that builds the programs under test: --release, say.
+LAB_CARGO ?=
+
+lab_disk := $(LAB)/rootfs.ext4
+lab_kernel = $(LAB)/kernels/$(1)/.built
+
+.PHONY: vm-test vm-shell lab-deps lab-programs lab-clean
+
+## Run the suite in virtual machines: cgroup v2, systemd, two kernels
+vm-test: lab-deps lab-programs $(lab_disk) $(foreach name,$(LAB_KERNELS),$(call lab_kernel,$(name)))
+	tests/vm/vm-test $(LAB_KERNELS)
+
+## A root shell in the machine LAB_SHELL
+vm-shell: lab-deps lab-programs $(lab_disk) $(call lab_kernel,$(LAB_SHELL))
+	tests/vm/vm-shell $(LAB_SHELL)
+
+lab-deps:
+	tests/vm/deps
+
+lab-programs:
+	python3 -B tests/vm/programs.py $(LAB)/bin $(LAB_CARGO)
+
+$(lab_disk): tests/vm/build-rootfs tests/vm/settings $(shell find tests/vm/guest -type f) | lab-deps
+	tests/vm/build-rootfs
+
+# Built once; lab-clean fetches newer kernels.
+$(LAB)/kernels/%/.built: tests/vm/build-kernel tests/vm/unpack tests/vm/settings | lab-deps
+	tests/vm/build-kernel $*
+
+## Forget the disk and the kernels
+lab-clean:
+	rm -rf $(LAB)

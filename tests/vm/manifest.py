@@ -1,0 +1,41 @@
+"""The list of jobs: read by the runner inside a machine and by the report outside."""
+
+import dataclasses
+import fnmatch
+import tomllib
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One command to run in every machine whose name matches `kernels`."""
+
+    name: str
+    command: str  # for sh -c, in an empty directory of the job's own
+    user: str = "root"  # one of USERS
+    output: str = "tests"  # one line per test; "exit": the exit status says it all
+    timeout: int = 300  # seconds
+    kernels: list[str] = dataclasses.field(default_factory=lambda: ["*"])
+    env: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def runs_on(self, kernel: str) -> bool:
+        return any(fnmatch.fnmatch(kernel, pattern) for pattern in self.kernels)
+
+
+USERS = {
+    "root": "root, in a delegated service of the system's manager",
+    "user": "an ordinary user, in a delegated service of their own manager",
+    "undelegated": "an ordinary user, in a service that owns no cgroup",
+}
+OUTPUTS = ("tests", "exit")
+
+
+def load(path: str) -> list[Job]:
+    with open(path, "rb") as file:
+        jobs = [Job(**entry) for entry in tomllib.load(file)["job"]]
+    names = [job.name for job in jobs]
+    for job in jobs:
+        if names.count(job.name) > 1:
+            raise ValueError(f"two jobs are called {job.name}")
+        if job.user not in USERS or job.output not in OUTPUTS:
+            raise ValueError(f"{job.name}: unknown user or output")
+    return jobs

@@ -1,0 +1,40 @@
+"""programs.py DIR [CARGO-OPTION...]: builds the programs under test into DIR.
+
+These are cloison itself and every integration test program under its own name,
+and the library's unit tests as cloison-unit. All are static, so the guest need
+not have the builder's libraries.
+"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+
+def main(directory: pathlib.Path, options: list[str]) -> None:
+    cargo = ["cargo", "test", "--no-run", "--message-format=json-render-diagnostics", *options]
+    build = subprocess.run(cargo, stdout=subprocess.PIPE, text=True, check=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    for line in build.stdout.splitlines():
+        message = json.loads(line)
+        if name := program(message):
+            shutil.copy(message["executable"], directory / name)
+
+
+def program(message: dict) -> str | None:
+    """What the program of one of cargo's messages is to be called, if it has one."""
+    if not message.get("executable"):
+        return None
+    target = message["target"]
+    match target["kind"], message["profile"]["test"]:
+        case (["bin"], False) | (["test"], True):
+            return target["name"]
+        case (["lib"], True):
+            return target["name"] + "-unit"
+    return None
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), sys.argv[2:])

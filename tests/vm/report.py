@@ -1,0 +1,153 @@
+"""report.py LAB KERNEL...: turns what the machines left behind into results/.
+
+results/KERNEL.xml is JUnit, results/KERNEL/ the jobs' output and the console,
+results/summary.txt the same for people. The exit status is 1 if a test failed or
+a job that should have run left no result.
+"""
+
+import collections
+import json
+import pathlib
+import shutil
+import sys
+import xml.etree.ElementTree as xml
+
+import manifest
+import results
+
+OUTCOMES = ("passed", "failed", "skipped")
+
+
+def main(lab: pathlib.Path, kernels: list[str]) -> int:
+    jobs = manifest.load(pathlib.Path(__file__).with_name("jobs.toml"))
+    directory = lab / "results"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+
+    machines = {}
+    for kernel in kernels:
+        out = lab / "run" / kernel / "out"
+        shutil.copytree(out, directory / kernel, ignore=shutil.ignore_patterns("*.json", "*.new"))
+        expected = [job for job in jobs if job.runs_on(kernel)]
+        machines[kernel] = (facts(out), [result(out, job) for job in expected])
+        junit(kernel, machines[kernel][1]).write(
+            directory / f"{kernel}.xml", encoding="utf-8", xml_declaration=True
+        )
+
+    text = summary(machines)
+    (directory / "summary.txt").write_text(text)
+    print(text, end="")
+    return 1 if count(machines)["failed"] else 0
+
+
+def facts(out: pathlib.Path) -> dict:
+    path = out / "facts.json"
+    return json.loads(path.read_text()) if path.exists() else {"kernel": "did not boot"}
+
+
+def result(out: pathlib.Path, job: manifest.Job) -> dict:
+    path = out / f"{job.name}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    missing = results.Test("(job)", "failed", "no result: " + last_words(out))
+    return {"name": job.name, "user": job.user, "seconds": 0.0, "tests": [vars(missing)]}
+
+
+def last_words(out: pathlib.Path) -> str:
+    """The last line on the machine's console."""
+    console = (out / "console.log").read_text(errors="replace").strip()
+    return console.splitlines()[-1] if console else "nothing on the console"
+
+
+def junit(kernel: str, entries: list[dict]) -> xml.ElementTree:
+    root = xml.Element("testsuites", name=kernel)
+    for entry in entries:
+        counts = collections.Counter(test["outcome"] for test in entry["tests"])
+        suite = xml.SubElement(
+            root,
+            "testsuite",
+            name=f"{kernel}.{entry['name']}",
+            tests=str(len(entry["tests"])),
+            failures=str(counts["failed"]),
+            skipped=str(counts["skipped"]),
+            time=str(entry["seconds"]),
+        )
+        for test in entry["tests"]:
+            case = xml.SubElement(
+                suite,
+                "testcase",
+                classname=f"{kernel}.{entry['name']}",
+                name=test["name"],
+                time=str(test["seconds"]),
+            )
+            details = printable(test["details"])
+            if test["outcome"] == "failed":
+                first = (details.strip().splitlines() or ["failed"])[0]
+                xml.SubElement(case, "failure", message=first).text = details
+            if test["outcome"] == "skipped":
+                xml.SubElement(case, "skipped", message=details)
+    tree = xml.ElementTree(root)
+    xml.indent(tree)
+    return tree
+
+
+def printable(text: str) -> str:
+    """The text without the control characters that XML cannot hold."""
+    return "".join(c for c in text if c in "\t\n" or (c.isprintable() and c < "\ufffe"))
+
+
+def summary(machines: dict) -> str:
+    lines = []
+    for kernel, (known, entries) in machines.items():
+        lines += [f"{kernel}: " + known["kernel"]]
+        lines += [f"    {key}: {value}" for key, value in known.items() if key != "kernel"]
+        lines += ["", f"    {'job':36} {'user':12} passed failed skipped  seconds"]
+        for entry in entries:
+            counts = collections.Counter(test["outcome"] for test in entry["tests"])
+            lines += [
+                f"    {entry['name']:36} {entry['user']:12}"
+                f" {counts['passed']:6} {counts['failed']:6} {counts['skipped']:7} {entry['seconds']:8.1f}"
+            ]
+        lines += [""]
+    lines += listing("skips, by reason", reasons(machines))
+    lines += listing("failures", failures(machines))
+    total = count(machines)
+    lines += [", ".join(f"{total[outcome]} {outcome}" for outcome in OUTCOMES)]
+    return "\n".join(lines) + "\n"
+
+
+def listing(title: str, entries: list[str]) -> list[str]:
+    return [f"{title}:", *(f"    {entry}" for entry in entries), ""] if entries else []
+
+
+def reasons(machines: dict) -> list[str]:
+    counts = collections.Counter(
+        (kernel, test["details"] or "no reason given")
+        for kernel, _, test in every(machines)
+        if test["outcome"] == "skipped"
+    )
+    return [f"{number:4}  {kernel}: {reason}" for (kernel, reason), number in sorted(counts.items())]
+
+
+def failures(machines: dict) -> list[str]:
+    return [
+        f"{kernel} {job} {test['name']}: " + (test["details"].strip().splitlines() or [""])[0]
+        for kernel, job, test in every(machines)
+        if test["outcome"] == "failed"
+    ]
+
+
+def count(machines: dict) -> collections.Counter:
+    return collections.Counter(test["outcome"] for _, _, test in every(machines))
+
+
+def every(machines: dict):
+    """Each (kernel, job, test) of all machines."""
+    for kernel, (_, entries) in machines.items():
+        for entry in entries:
+            for test in entry["tests"]:
+                yield kernel, entry["name"], test
+
+
+if __name__ == "__main__":
+    sys.exit(main(pathlib.Path(sys.argv[1]), sys.argv[2:]))
