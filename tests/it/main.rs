@@ -17,6 +17,10 @@ use std::process::ExitCode;
 mod harness;
 
 mod lifecycle;
+mod mounts;
+mod process;
+mod run;
+mod terminal;
 
 fn main() -> ExitCode {
     if let Some(code) = harness::probe::main() {
@@ -41,7 +45,13 @@ fn skipped(test: harness::Test, reason: &str) -> harness::Test {
 }
 
 fn all() -> Vec<harness::Test> {
-    let modules = [("lifecycle", lifecycle::tests())];
+    let modules = [
+        ("lifecycle", lifecycle::tests()),
+        ("run", run::tests()),
+        ("terminal", terminal::tests()),
+        ("process", process::tests()),
+        ("mounts", mounts::tests()),
+    ];
     modules
         .into_iter()
         .flat_map(|(module, tests)| {

@@ -125,10 +125,7 @@ impl Bundle {
     /// Puts the suite's own static binary at `/probe` (see [`super::probe`]).
     pub fn with_probe(self) -> Self {
         let exe = std::env::current_exe().expect("own path");
-        let probe = self.rootfs().join("probe");
-        if std::fs::hard_link(&exe, &probe).is_err() {
-            std::fs::copy(&exe, &probe).expect("copy the probe");
-        }
+        std::fs::copy(exe, self.rootfs().join("probe")).expect("copy the probe");
         self
     }
 
@@ -185,20 +182,20 @@ impl Bundle {
     }
 
     /// Runs it in the foreground to its end.
-    pub fn run(self) -> Finished {
+    pub fn run(&self) -> Finished {
         self.invoke("run", &[]).finish()
     }
 
     /// Runs it to its end, expects success, and returns what it printed,
     /// without white space at the ends.
     #[track_caller]
-    pub fn output(self) -> String {
+    pub fn output(&self) -> String {
         self.run().ok().stdout.trim().to_owned()
     }
 
     /// Runs it to its end and returns the lines it printed.
     #[track_caller]
-    pub fn lines(self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         self.output().lines().map(str::to_owned).collect()
     }
 

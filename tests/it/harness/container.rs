@@ -173,6 +173,9 @@ impl Drop for Container {
         let delete = || drop(self.verb("delete", &["--force"], &[]));
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(delete));
         // As its reaper by inheritance, take the zombie away.
-        let _ = waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG));
+        // (A container that had ended before it was adopted has no pid; 0 would mean any child.)
+        if self.pid > 0 {
+            let _ = waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG));
+        }
     }
 }

@@ -21,6 +21,7 @@ mod command;
 mod container;
 mod hierarchies;
 mod leftovers;
+pub mod mountinfo;
 pub mod needs;
 pub mod probe;
 mod rootfs;
@@ -32,7 +33,7 @@ pub use bundle::Bundle;
 pub use command::{Finished, Invocation};
 pub use container::{Container, eventually};
 pub use hierarchies::{Namespace, enter_unified_view, in_private_mounts, on_host_hierarchies};
-pub use sandbox::Sandbox;
+pub use sandbox::{Sandbox, runtime_path};
 
 /// Why a test could not be carried out on this machine or with this runtime.
 #[derive(Debug)]

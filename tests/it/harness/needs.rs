@@ -34,6 +34,16 @@ pub fn other_than(runtime: &str, departure: &str) -> Result<(), Skip> {
     unless(runtime_name() != runtime, format!("{runtime} {departure}"))
 }
 
+/// An option of one of the runtime's verbs, as its help shows it.
+pub fn option(verb: &str, option: &str) -> Result<(), Skip> {
+    let output = std::process::Command::new(runtime_path()).args([verb, "--help"]).output();
+    let help = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    unless(
+        runtime_name() == "cloison" || help.contains(option),
+        format!("{verb} has no {option} in this version of {}", runtime_name()),
+    )
+}
+
 /// An effective capability of the test process itself.
 pub fn capability(number: u32, name: &str) -> Result<(), Skip> {
     let status = fs::read_to_string("/proc/self/status").expect("read status");

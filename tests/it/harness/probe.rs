@@ -1,6 +1,6 @@
 //! The suite's own static binary as a program inside containers, for what a
 //! shell cannot do: `probe syscall NUMBER ARGUMENT…` prints the result or the
-//! name of the errno.
+//! name of the errno; `probe ids` the real and the effective uid.
 
 // SAFETY of the whole module: a raw system call with plain numbers as
 // arguments; the tests pass no pointers but null.
@@ -19,6 +19,7 @@ pub fn main() -> Option<ExitCode> {
     }
     match args.get(1).map(String::as_str) {
         Some("syscall") => syscall(&args[2..]),
+        Some("ids") => println!("{} {}", nix::unistd::getuid(), nix::unistd::geteuid()),
         Some("wait") => std::thread::sleep(std::time::Duration::from_secs(600)),
         other => {
             eprintln!("probe: no such act: {other:?}");
@@ -35,7 +36,7 @@ fn syscall(numbers: &[String]) {
     }
     let [number, a, b, c, d, e, f] = call;
     // SAFETY: see the head of the module.
-    let result = unsafe { nix::libc::syscall(number, a, b, c, d, e, f) };
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     match Errno::result(result) {
         Ok(value) => println!("{value}"),
         Err(errno) => println!("{errno:?}"),

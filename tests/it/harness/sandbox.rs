@@ -99,6 +99,11 @@ impl Sandbox {
         leftovers::processes_marked(MARK, &self.token)
     }
 
+    /// The mounts in this sandbox that the calling thread sees, in words.
+    pub fn mounts(&self) -> Vec<String> {
+        leftovers::mounts_below(self.path())
+    }
+
     /// What is left of this sandbox's containers, in words. Empty is right.
     pub fn leftovers(&self) -> Vec<String> {
         let mut found = leftovers::mounts_below(self.path());
