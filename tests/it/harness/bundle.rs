@@ -1,0 +1,287 @@
+//! A bundle on disk and the commands that take one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::command::{Finished, Invocation};
+use super::container::Container;
+use super::rootfs;
+use super::sandbox::{MARK, Sandbox};
+
+/// A busybox root file system with a config.json that is written when a
+/// command first needs it.
+pub struct Bundle {
+    sandbox: Arc<Sandbox>,
+    id: String,
+    config: Value,
+}
+
+impl Bundle {
+    /// A bundle in a sandbox of its own.
+    pub fn new() -> Self {
+        Self::in_sandbox(&Sandbox::new(), "a")
+    }
+
+    /// A bundle beside others; `name` tells their ids apart.
+    pub fn in_sandbox(sandbox: &Arc<Sandbox>, name: &str) -> Self {
+        let id = format!("{}-{name}", sandbox.token());
+        let mut config = base_config();
+        config["linux"]["cgroupsPath"] = json!(format!("/{id}"));
+        let bundle = Self { sandbox: Arc::clone(sandbox), id, config };
+        std::fs::create_dir(bundle.dir()).expect("make the bundle's directory");
+        rootfs::populate(&bundle.rootfs());
+        bundle.env(MARK, sandbox.token())
+    }
+
+    // ---- what is in it
+
+    /// Sets the field at a JSON pointer, making the objects on the way.
+    pub fn set(mut self, pointer: &str, value: impl Into<Value>) -> Self {
+        *self.field(pointer) = value.into();
+        self
+    }
+
+    /// Appends to the array at a JSON pointer, making it where it is missing.
+    pub fn push(mut self, pointer: &str, value: impl Into<Value>) -> Self {
+        let field = self.field(pointer);
+        if field.is_null() {
+            *field = json!([]);
+        }
+        field.as_array_mut().expect("an array").push(value.into());
+        self
+    }
+
+    /// Removes the field at a JSON pointer.
+    pub fn unset(mut self, pointer: &str) -> Self {
+        let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+        let parent = self.config.pointer_mut(parent).expect("an object to remove from");
+        parent.as_object_mut().expect("an object").remove(key);
+        self
+    }
+
+    fn field(&mut self, pointer: &str) -> &mut Value {
+        let mut at = &mut self.config;
+        for key in pointer.trim_start_matches('/').split('/') {
+            at = match key.parse::<usize>() {
+                Ok(index) if at.is_array() => &mut at[index],
+                _ => &mut at[key],
+            };
+        }
+        at
+    }
+
+    /// The program and its arguments.
+    pub fn args(self, args: &[&str]) -> Self {
+        self.set("/process/args", json!(args))
+    }
+
+    /// A shell script as the container's process.
+    pub fn sh(self, script: &str) -> Self {
+        self.args(&["sh", "-c", script])
+    }
+
+    pub fn env(self, key: &str, value: &str) -> Self {
+        self.push("/process/env", format!("{key}={value}"))
+    }
+
+    /// Appends a mount.
+    pub fn mount(self, destination: &str, kind: &str, source: &str, options: &[&str]) -> Self {
+        self.push(
+            "/mounts",
+            json!({"destination": destination, "type": kind, "source": source, "options": options}),
+        )
+    }
+
+    /// Appends a bind mount.
+    pub fn bind(self, source: &Path, destination: &str, options: &[&str]) -> Self {
+        let mut all = vec!["bind"];
+        all.extend(options);
+        self.mount(destination, "bind", source.to_str().expect("utf-8"), &all)
+    }
+
+    /// Appends a hook that runs a shell script on the host (or, for
+    /// startContainer, in the container).
+    pub fn hook(self, kind: &str, script: &str) -> Self {
+        self.push(
+            &format!("/hooks/{kind}"),
+            json!({"path": "/bin/sh", "args": ["sh", "-c", script]}),
+        )
+    }
+
+    /// Takes a namespace out of the list: the container shares the runtime's.
+    pub fn without_namespace(mut self, kind: &str) -> Self {
+        let list = self.field("/linux/namespaces").as_array_mut().expect("an array");
+        list.retain(|namespace| namespace["type"] != kind);
+        self
+    }
+
+    /// Asks for the namespace at `path` in place of a new one.
+    pub fn join_namespace(self, kind: &str, path: &str) -> Self {
+        self.without_namespace(kind).push("/linux/namespaces", json!({"type": kind, "path": path}))
+    }
+
+    /// Puts the suite's own static binary at `/probe` (see [`super::probe`]).
+    pub fn with_probe(self) -> Self {
+        let exe = std::env::current_exe().expect("own path");
+        std::fs::copy(exe, self.rootfs().join("probe")).expect("copy the probe");
+        self
+    }
+
+    // ---- where it is
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn sandbox(&self) -> &Arc<Sandbox> {
+        &self.sandbox
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.sandbox.path().join(&self.id)
+    }
+
+    pub fn rootfs(&self) -> PathBuf {
+        self.dir().join("rootfs")
+    }
+
+    /// Makes a directory beside the bundle, for bind mounts and hook output.
+    pub fn host_dir(&self, name: &str) -> PathBuf {
+        let dir = self.sandbox.path().join(name);
+        std::fs::create_dir_all(&dir).expect("make a directory");
+        dir
+    }
+
+    pub fn cgroup(&self) -> Option<String> {
+        self.config.pointer("/linux/cgroupsPath").and_then(Value::as_str).map(str::to_owned)
+    }
+
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
+    /// Writes config.json and tells the sandbox what to look for afterwards.
+    pub fn write(&self) {
+        let text = serde_json::to_vec_pretty(&self.config).expect("serialise");
+        std::fs::write(self.dir().join("config.json"), text).expect("write config.json");
+        self.sandbox.claim(&self.id, self.cgroup());
+    }
+
+    // ---- what is done with it
+
+    /// `VERB [options] --bundle DIR ID`, config.json written.
+    pub fn invoke(&self, verb: &str, options: &[&str]) -> Invocation {
+        self.write();
+        let dir = self.dir();
+        let mut line = vec![verb];
+        line.extend(options);
+        line.extend(["--bundle", dir.to_str().expect("utf-8"), &self.id]);
+        self.sandbox.runtime(&line)
+    }
+
+    /// Runs it in the foreground to its end.
+    pub fn run(&self) -> Finished {
+        self.invoke("run", &[]).finish()
+    }
+
+    /// Runs it to its end, expects success, and returns what it printed,
+    /// without white space at the ends.
+    #[track_caller]
+    pub fn output(&self) -> String {
+        self.run().ok().stdout.trim().to_owned()
+    }
+
+    /// Runs it to its end and returns the lines it printed.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<String> {
+        self.output().lines().map(str::to_owned).collect()
+    }
+
+    /// `create`, as it ends.
+    pub fn try_create(&self) -> Finished {
+        self.invoke("create", &[]).finish()
+    }
+
+    /// `create`, expected to succeed.
+    #[track_caller]
+    pub fn create(self) -> Container {
+        self.create_with(&[])
+    }
+
+    /// `create` with options, expected to succeed.
+    #[track_caller]
+    pub fn create_with(self, options: &[&str]) -> Container {
+        let stdout = self.dir().join("container");
+        let running = self.invoke("create", options).keeping_output_in(stdout).finish().ok();
+        Container::created(self, running)
+    }
+
+    /// Takes charge of a container that was created without the harness.
+    #[track_caller]
+    pub fn adopt(self) -> Container {
+        let state = self.sandbox.runtime(&["state", &self.id]).finish().ok();
+        Container::created(self, state)
+    }
+
+    /// `create` and `start`, both expected to succeed.
+    #[track_caller]
+    pub fn start(self) -> Container {
+        let container = self.create();
+        container.start();
+        container
+    }
+
+    /// Expects `create` and `run` to refuse this bundle and to leave nothing
+    /// behind before anyone deletes; returns the refusal of `create`.
+    #[track_caller]
+    pub fn is_refused(&self) -> Finished {
+        let refusal = self.try_create().refused();
+        let left = self.sandbox.leftovers();
+        assert!(left.is_empty(), "a refused create left: {left:?}\n{refusal}");
+        self.invoke("run", &[]).finish().refused();
+        let left = self.sandbox.leftovers();
+        assert!(left.is_empty(), "a refused run left: {left:?}");
+        refusal
+    }
+}
+
+/// A container as engines ask for it, without a terminal and without limits.
+pub fn base_config() -> Value {
+    let capabilities = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+    json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": ["true"],
+            "env": ["PATH=/bin"],
+            "cwd": "/",
+            "capabilities": {
+                "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
+            },
+            "noNewPrivileges": true,
+        },
+        "root": {"path": "rootfs"},
+        "hostname": "box",
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+             "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+            {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+            {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+             "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
+            {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
+             "options": ["nosuid", "noexec", "nodev"]},
+            {"destination": "/sys", "type": "sysfs", "source": "sysfs",
+             "options": ["nosuid", "noexec", "nodev", "ro"]},
+        ],
+        "linux": {
+            "namespaces": [
+                {"type": "pid"}, {"type": "network"}, {"type": "ipc"},
+                {"type": "uts"}, {"type": "mount"}, {"type": "cgroup"},
+            ],
+        },
+    })
+}

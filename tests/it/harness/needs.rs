@@ -1,0 +1,113 @@
+//! What a test asks of the machine, or of the runtime. An unmet need skips
+//! the test and gives the reason, which the summary counts.
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use super::Skip;
+use super::hierarchies;
+use super::sandbox::runtime_path;
+
+fn unless(met: bool, reason: impl Into<String>) -> Result<(), Skip> {
+    if met { Ok(()) } else { Err(Skip(reason.into())) }
+}
+
+/// The name in the first line of `RUNTIME --version`.
+pub fn runtime_name() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let output = std::process::Command::new(runtime_path()).arg("--version").output();
+        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+        text.unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
+    })
+}
+
+/// For what is cloison's own: its sentences, its log, its explain verb.
+pub fn cloison() -> Result<(), Skip> {
+    unless(runtime_name() == "cloison", "asks for what is cloison's own")
+}
+
+/// For a behaviour in which the named runtime (in the version that Debian
+/// packages) is known to depart from the specification, or from the others.
+pub fn other_than(runtime: &str, departure: &str) -> Result<(), Skip> {
+    unless(runtime_name() != runtime, format!("{runtime} {departure}"))
+}
+
+/// An option of one of the runtime's verbs, as its help shows it.
+pub fn option(verb: &str, option: &str) -> Result<(), Skip> {
+    let output = std::process::Command::new(runtime_path()).args([verb, "--help"]).output();
+    let help = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    unless(
+        runtime_name() == "cloison" || help.contains(option),
+        format!("{verb} has no {option} in this version of {}", runtime_name()),
+    )
+}
+
+/// An effective capability of the test process itself.
+pub fn capability(number: u32, name: &str) -> Result<(), Skip> {
+    let status = fs::read_to_string("/proc/self/status").expect("read status");
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .expect("a CapEff line");
+    unless(effective & (1 << number) != 0, format!("this root lacks {name}"))
+}
+
+/// `CAP_SYS_RESOURCE`, for raising limits.
+pub fn sys_resource() -> Result<(), Skip> {
+    capability(24, "CAP_SYS_RESOURCE")
+}
+
+/// A controller on the v2 hierarchy.
+pub fn controller(name: &str) -> Result<(), Skip> {
+    let all = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    unless(
+        all.split_whitespace().any(|controller| controller == name),
+        format!("no {name} controller on cgroup v2 here"),
+    )
+}
+
+/// A controller on a v1 hierarchy of the host.
+pub fn v1_controller(name: &str) -> Result<(), Skip> {
+    let host_is_unified = hierarchies::on_host_hierarchies(hierarchies::is_unified);
+    unless(
+        !host_is_unified && hierarchies::on_host_hierarchies(|| v1_mount(name).is_some()),
+        format!("no cgroup v1 hierarchy for {name} here"),
+    )
+}
+
+/// Where the v1 hierarchy of a controller is mounted.
+pub fn v1_mount(name: &str) -> Option<String> {
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").ok()?;
+    table.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - cgroup ")?;
+        let options = filesystem.split(' ').nth(1)?;
+        let mine = options.split(',').any(|option| option == name);
+        mine.then(|| mount.split(' ').nth(4).map(str::to_owned))?
+    })
+}
+
+/// Loading an eBPF program in the way of runtimes that raise `RLIMIT_MEMLOCK` first.
+pub fn memlock_for_crun() -> Result<(), Skip> {
+    if runtime_name() == "crun" { sys_resource() } else { Ok(()) }
+}
+
+/// A file of the machine.
+pub fn path(path: &str) -> Result<(), Skip> {
+    unless(Path::new(path).exists(), format!("{path} is not here"))
+}
+
+/// A Linux version, for features that cannot be probed without using them.
+pub fn kernel(major: u32, minor: u32) -> Result<(), Skip> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("read osrelease");
+    let mut numbers = release.split(['.', '-']).map_while(|n| n.trim().parse::<u32>().ok());
+    let here = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    unless(here >= (major, minor), format!("Linux {major}.{minor} or later"))
+}
+
+/// The superuser.
+pub fn root() -> Result<(), Skip> {
+    unless(nix::unistd::geteuid().is_root(), "needs root")
+}

@@ -1,0 +1,63 @@
+//! Integration tests: the built binary on real bundles, one module per
+//! capability, each of which reads as a description of what is promised.
+//!
+//! `RUNTIME=/usr/sbin/runc cargo test --test it` aims them at another runtime,
+//! to find out what a test is worth. See [`harness`] for how a test is written.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
+
+use std::process::ExitCode;
+
+mod harness;
+
+mod lifecycle;
+mod mounts;
+mod process;
+mod run;
+mod terminal;
+
+fn main() -> ExitCode {
+    if let Some(code) = harness::probe::main() {
+        return code;
+    }
+    let options = harness::runner::Options::from_args();
+    if let Err(harness::Skip(reason)) = harness::needs::root() {
+        return harness::runner::run(
+            &options,
+            all().into_iter().map(|t| skipped(t, &reason)).collect(),
+        );
+    }
+    harness::enter_unified_view();
+    // Containers outlive `create`; as their reaper the suite learns how they end.
+    nix::sys::prctl::set_child_subreaper(true).expect("become a subreaper");
+    harness::runner::run(&options, all())
+}
+
+fn skipped(test: harness::Test, reason: &str) -> harness::Test {
+    let reason = reason.to_owned();
+    harness::Test { body: Box::new(move || Err(harness::Skip(reason.clone()))), ..test }
+}
+
+fn all() -> Vec<harness::Test> {
+    let modules = [
+        ("lifecycle", lifecycle::tests()),
+        ("run", run::tests()),
+        ("terminal", terminal::tests()),
+        ("process", process::tests()),
+        ("mounts", mounts::tests()),
+    ];
+    modules
+        .into_iter()
+        .flat_map(|(module, tests)| {
+            tests
+                .into_iter()
+                .map(move |test| harness::Test { name: format!("{module}::{}", test.name), ..test })
+        })
+        .collect()
+}
