@@ -25,16 +25,18 @@ pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> 
     };
     reporter.debug(&format_args!("cloison {}: {verb:?}", verbs::features::VERSION));
     match verb {
-        Verb::Run(run) => return self::run(&globals, run),
+        Verb::Run(run) => return self::run(&globals, run, reporter),
         Verb::Create(create) => self::create(&globals, create, reporter),
-        Verb::Start(start) => Ok(verbs::start::start(&context(&globals)?, &id(&start.id)?)?),
+        Verb::Start(start) => {
+            Ok(verbs::start::start(&context(&globals)?, &id(&start.id)?, &mut warn(reporter))?)
+        }
         Verb::State(state) => self::state(&globals, &state.id),
         Verb::Kill(kill) => self::kill(&globals, &kill),
         Verb::Delete(delete) => {
             let request = DeleteRequest { id: id(&delete.id)?, force: delete.force };
-            Ok(verbs::delete::delete(&context(&globals)?, &request)?)
+            Ok(verbs::delete::delete(&context(&globals)?, &request, &mut warn(reporter))?)
         }
-        Verb::List(list) => self::list(&globals, &list),
+        Verb::List(list) => self::list(&globals, &list, reporter),
         Verb::Spec(spec) => self::spec(&spec),
         Verb::Features => output::json(&verbs::features::features(), Layout::Indented),
         Verb::Explain(explain) => self::explain(&globals, explain),
@@ -67,6 +69,11 @@ fn context_at(globals: &Globals, root: PathBuf) -> Result<Context, Error> {
     Ok(Context { root, manager, rootless })
 }
 
+/// Warnings of a verb, to where the caller wants to see them.
+fn warn(reporter: &mut Reporter) -> impl FnMut(&dyn std::fmt::Display) {
+    |warning| reporter.warning(warning)
+}
+
 fn id(text: &str) -> Result<ContainerId, Error> {
     Ok(text.parse()?)
 }
@@ -95,20 +102,17 @@ fn create(
     reporter: &mut Reporter,
 ) -> Result<(), Error> {
     let request = create_request(create)?;
-    for warning in verbs::create::create(&context(globals)?, &request)? {
-        reporter.warning(&warning);
-    }
-    Ok(())
+    Ok(verbs::create::create(&context(globals)?, &request, &mut warn(reporter))?)
 }
 
-fn run(globals: &Globals, run: options::Run) -> Result<u8, Error> {
+fn run(globals: &Globals, run: options::Run, reporter: &mut Reporter) -> Result<u8, Error> {
     let request = RunRequest {
         create: create_request(run.create)?,
         mode: if run.detach { Mode::Detached } else { Mode::Foreground },
         keep: if run.keep { Keep::Keep } else { Keep::Remove },
         subreaper: if run.no_subreaper { Subreaper::Leave } else { Subreaper::Set },
     };
-    Ok(verbs::run::run(&context(globals)?, &request)?)
+    Ok(verbs::run::run(&context(globals)?, &request, &mut warn(reporter))?)
 }
 
 fn state(globals: &Globals, name: &str) -> Result<(), Error> {
@@ -125,9 +129,13 @@ fn kill(globals: &Globals, kill: &options::Kill) -> Result<(), Error> {
     Ok(verbs::kill::kill(&context(globals)?, &request)?)
 }
 
-fn list(globals: &Globals, list: &options::List) -> Result<(), Error> {
+fn list(
+    globals: &Globals,
+    list: &options::List,
+    reporter: &mut Reporter,
+) -> Result<(), Error> {
     let context = context_at(globals, root::existing(globals.root.as_deref())?)?;
-    let reports = verbs::list::list(&context)?;
+    let reports = verbs::list::list(&context, &mut warn(reporter))?;
     match (list.quiet, list.format) {
         (true, _) => {
             let names = reports.iter().map(|report| format!("{}\n", report.id));

@@ -2,14 +2,14 @@
 
 use super::spawn::Child;
 use super::{Error, Undo, Wish, hooks, sentence, state_text};
-use crate::cgroup::{Manager, Prepared};
+use crate::cgroup::{Manager, Placement, Prepared};
 use crate::plan::Plan;
 use crate::plan::idmap::map_file;
 use crate::state::{Record, Status};
 use crate::sys::process::{self, Block, Exit, Who};
 use crate::sys::{Errno, fd, socket};
-use crate::wire::{Step, ToInit, ToLauncher};
-use std::os::fd::{AsFd, OwnedFd};
+use crate::wire::{Failure, Step, ToInit, ToLauncher};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the launcher knows while init is being set up.
 pub(super) struct Driver<'a, 'u> {
@@ -49,7 +49,7 @@ impl Driver<'_, '_> {
     }
 
     fn place(&self, pid: i32) -> Result<(), Error> {
-        if !self.cgroup.is_placed() {
+        if !self.(cgroup.placement == Placement::Done) {
             self.manager.place(pid)?;
         }
         let Some(maps) = &self.plan.id_maps else { return Ok(()) };
@@ -92,20 +92,25 @@ fn write_map(pid: i32, file: &str, pointer: &'static str, text: &str) -> Result<
 
 /// Waits until the program is executed, which closes the link, or the failure comes.
 pub(super) fn await_exec(plan: &Plan, child: &Child) -> Result<(), Error> {
-    await_exec_on(child.link.as_fd(), |failure| sentence::of(plan, failure))
+    match answer(child.link.as_fd()).map_err(|source| Error::Link { source })? {
+        Some(failure) => Err(sentence::of(plan, &failure)),
+        None => Ok(()),
+    }
 }
 
-/// As [`await_exec`], on any connection to init.
-pub(super) fn await_exec_on(
-    link: std::os::fd::BorrowedFd<'_>,
-    render: impl FnOnce(&crate::wire::Failure) -> Error,
-) -> Result<(), Error> {
+/// As the launcher waits, on a connection to the gate: the start operation has no plan, so the
+/// sentence names what the failure itself can tell.
+pub(crate) fn await_start(gate: BorrowedFd<'_>) -> Result<Option<Failure>, Errno> {
+    answer(gate)
+}
+
+fn answer(link: BorrowedFd<'_>) -> Result<Option<Failure>, Errno> {
     match ToLauncher::receive(link) {
         // Close-on-exec: the other end is gone because execve has succeeded.
-        Ok(None) | Err(Errno::ECONNRESET) => Ok(()),
-        Ok(Some((ToLauncher::Failed(failure), _))) => Err(render(&failure)),
-        Ok(Some(_)) => Err(Error::Link { source: Errno::EBADMSG }),
-        Err(source) => Err(Error::Link { source }),
+        Ok(None) | Err(Errno::ECONNRESET) => Ok(None),
+        Ok(Some((ToLauncher::Failed(failure), _))) => Ok(Some(failure)),
+        Ok(Some(_)) => Err(Errno::EBADMSG),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -11,13 +11,16 @@ mod spawn;
 mod stage;
 
 pub use hooks::{HookError, run_poststart, run_poststop};
-pub use sentence::InitError;
+pub use sentence::{InitError, start_error};
+
+pub(crate) use drive::await_start;
 
 use crate::cgroup::{self, Manager};
 use crate::init::StateText;
 use crate::plan::Plan;
 use crate::state::{self, Entry, Identity, InitRecord, Record, Status, Store};
 use crate::sys::process::{self, Block, Who};
+use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd, mount};
 use crate::wire::ToInit;
 use std::ffi::CString;
@@ -63,6 +66,8 @@ pub struct Launched {
     pub pidfd: OwnedFd,
     /// The terminal's master, when the caller keeps it.
     pub terminal: Option<OwnedFd>,
+    /// Its state directory, locked.
+    pub entry: Entry,
     /// What is on record.
     pub record: Record,
     /// What went wrong without consequence.
@@ -195,13 +200,22 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
     let record = Record::of_plan(plan, manager.record(), wish.now.clone(), owner);
     let mut undo = Undo { entry: &entry, record: &record, pidfd: None, stop_hooks: false };
     match make(&entry, plan, &mut manager, &record, wish, &mut undo) {
-        Ok(launched) => Ok(launched),
+        Ok((child, terminal, record, warnings)) => Ok(Launched {
+            pid: child.pid,
+            pidfd: child.pidfd,
+            terminal,
+            record,
+            warnings,
+            entry,
+        }),
         Err(error) => {
             undo.carry_out(&manager);
             Err(error)
         }
     }
 }
+
+type Made = (spawn::Child, Option<OwnedFd>, Record, Vec<String>);
 
 fn make(
     entry: &Entry,
@@ -210,11 +224,12 @@ fn make(
     record: &Record,
     wish: Wish,
     undo: &mut Undo<'_>,
-) -> Result<Launched, Error> {
+) -> Result<Made, Error> {
     entry.write_intent(record)?;
     let cgroup = manager.prepare()?;
+    let mut warnings: Vec<_> = cgroup.warnings.iter().map(ToString::to_string).collect();
     let state = state_text(plan, record, Status::Creating);
-    let staged = stage::stage(entry, plan, &cgroup, wish.until, state)?;
+    let staged = stage::stage(entry, plan, &cgroup, wish.until, state, &mut warnings)?;
     let mut child = spawn::spawn(plan, staged, &cgroup)?;
     undo.pidfd = child.pidfd.try_clone().ok();
 
@@ -233,13 +248,7 @@ fn make(
             drive::await_exec(plan, &child)?;
         }
     }
-    Ok(Launched {
-        pid: child.pid,
-        pidfd: child.pidfd,
-        terminal,
-        record: created,
-        warnings: Vec::new(),
-    })
+    Ok((child, terminal, created, warnings))
 }
 
 fn send(child: &spawn::Child, word: ToInit) -> Result<(), Error> {
@@ -318,7 +327,7 @@ impl Undo<'_> {
     fn carry_out(&self, manager: &Manager) {
         let deadline = Instant::now() + END_DEADLINE;
         if let Some(pidfd) = &self.pidfd {
-            let _ = process::pidfd_signal(pidfd.as_fd(), libc_sigkill());
+            let _ = process::pidfd_signal(pidfd.as_fd(), SIGKILL);
             let _ = process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes);
         }
         let ended = manager.kill_all(deadline).and_then(|()| manager.remove(deadline));
@@ -330,10 +339,6 @@ impl Undo<'_> {
             let _ = self.entry.remove();
         }
     }
-}
-
-fn libc_sigkill() -> i32 {
-    crate::sys::signal::number::SIGKILL
 }
 
 /// Takes away the mounts of a container that has no mount namespace of its own.

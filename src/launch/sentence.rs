@@ -5,6 +5,7 @@ use super::Error;
 use crate::error::describe;
 use crate::plan::process::Search;
 use crate::plan::{Plan, mounts::Content, mounts::Mount};
+use crate::state::Record;
 use crate::sys::Errno;
 use crate::wire::{Failure, Step};
 
@@ -84,6 +85,10 @@ pub(super) fn render(plan: &Plan, failure: &Failure) -> InitError {
         }
         step => simple(plan, step, item),
     };
+    finish(failure, what, config)
+}
+
+fn finish(failure: &Failure, what: String, config: Option<String>) -> InitError {
     let remark = failure.remark();
     let words = describe(failure.errno);
     let why = match (failure.errno, remark.is_empty()) {
@@ -168,11 +173,33 @@ fn text(c: impl AsRef<std::ffi::CStr>) -> String {
     c.as_ref().to_string_lossy().into_owned()
 }
 
+/// The error of a failure that came after create, when there is only the record to ask.
+pub fn start_error(record: &Record, failure: &Failure) -> InitError {
+    if failure.step == Step::Exec {
+        let name = record.program.clone().unwrap_or_default();
+        return program_error(name, Search::Direct, failure);
+    }
+    let (what, config) = match failure.step {
+        Step::StartContainerHook => {
+            (failure.step.action().to_owned(), Some(pointer("/hooks/startContainer", failure.item)))
+        }
+        Step::Rlimit => {
+            (failure.step.action().to_owned(), Some(pointer("/process/rlimits", failure.item)))
+        }
+        Step::Seccomp => (failure.step.action().to_owned(), Some("/linux/seccomp".to_owned())),
+        step => (step.action().to_owned(), None),
+    };
+    finish(failure, what, config)
+}
+
 /// The program that cannot be found or executed, in the words that engines look for.
 fn program(plan: &Plan, failure: &Failure) -> InitError {
     let process = plan.process.as_ref().map(|wanted| &wanted.process);
     let name = process.and_then(|p| p.args.first()).map_or_else(String::new, text);
-    let search = process.map_or(Search::Direct, |p| p.search);
+    program_error(name, process.map_or(Search::Direct, |p| p.search), failure)
+}
+
+fn program_error(name: String, search: Search, failure: &Failure) -> InitError {
     let missing = matches!(failure.errno, Errno::ENOENT | Errno::ENOTDIR);
     let (what, why) = match search {
         Search::Path | Search::DefaultPath if missing && failure.step == Step::FindExecutable => {

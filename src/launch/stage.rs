@@ -1,7 +1,7 @@
 //! Before the clone: everything that init needs and can only be got from the host's side.
 
 use super::{Error, Until, hooks};
-use crate::cgroup::Prepared;
+use crate::cgroup::{Placement, Prepared};
 use crate::init::{Input, Program, StateText, Waits};
 use crate::plan::Plan;
 use crate::plan::mounts::Content;
@@ -29,6 +29,7 @@ pub(super) fn stage(
     cgroup: &Prepared,
     until: Until,
     state: StateText,
+    warnings: &mut Vec<String>,
 ) -> Result<Staged, Error> {
     let root = plan.rootfs.path.as_c_str();
     open_directory("/root/path", root)?;
@@ -51,7 +52,7 @@ pub(super) fn stage(
         state,
         create_container: hooks::prepare(&plan.hooks.create_container, plan),
         start_container: hooks::prepare(&plan.hooks.start_container, plan),
-        program: prepare_program(plan)?,
+        program: prepare_program(plan, warnings)?,
     };
     Ok(Staged { input, link, pid_namespace })
 }
@@ -59,7 +60,7 @@ pub(super) fn stage(
 /// What init has to wait for, and which namespaces it makes only then.
 fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
     let new_users = plan.namespaces.is_new(Kind::User);
-    let late_cgroup = cgroup.birth.is_none() || !cgroup.is_placed();
+    let late_cgroup = cgroup.birth.is_none() || cgroup.placement == Placement::AfterClone;
     let mut unshare = 0;
     if new_users {
         // Made at birth they would belong to ids that are not mapped yet: /dev/mqueue and
@@ -72,7 +73,7 @@ fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
     }
     let hooks = &plan.hooks;
     let waits = Waits {
-        placement: new_users || !cgroup.is_placed(),
+        placement: new_users || cgroup.placement == Placement::AfterClone,
         hooks: !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty(),
     };
     (waits, unshare & plan.namespaces.new)
@@ -159,11 +160,12 @@ fn open_null() -> Result<OwnedFd, Error> {
     open().map_err(|source| open_error("/linux/maskedPaths", c"/dev/null", source))
 }
 
-fn prepare_program(plan: &Plan) -> Result<Option<Program>, Error> {
+fn prepare_program(plan: &Plan, warnings: &mut Vec<String>) -> Result<Option<Program>, Error> {
     let Some(wanted) = &plan.process else { return Ok(None) };
     let seccomp = match &plan.seccomp {
         Some(profile) => {
-            let (program, _) = crate::seccomp::compile(profile)?;
+            let (program, told) = crate::seccomp::compile(profile)?;
+            warnings.extend(told.iter().map(ToString::to_string));
             Some((program.filter, program.flags))
         }
         None => None,

@@ -34,8 +34,9 @@ pub struct Record {
     /// Whether its mounts lie in the namespace of the caller, below `rootfs`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_mounts: bool,
-    /// Whether there is a program to start.
-    pub startable: bool,
+    /// The program to start, as `args[0]` names it; none when the configuration has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     /// Its first process; none until it is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitRecord>,
@@ -86,12 +87,17 @@ impl Record {
             cgroup,
             own_pids: plan.namespaces.is_new(Kind::Pid),
             host_mounts: !plan.namespaces.has(Kind::Mount),
-            startable: plan.process.is_some(),
+            program: program(plan),
             init: None,
             poststart: hooks(&plan.hooks.poststart),
             poststop: hooks(&plan.hooks.poststop),
         }
     }
+}
+
+fn program(plan: &Plan) -> Option<String> {
+    let args = &plan.process.as_ref()?.process.args;
+    args.first().map(|name| name.to_string_lossy().into_owned())
 }
 
 impl HookRecord {

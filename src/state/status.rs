@@ -45,7 +45,7 @@ impl Entry {
             return Ok((status, None));
         };
         let found = init.identity.find(init.pid);
-        let Some(pidfd) = found.map_err(self.failed("look for the process of", ""))? else {
+        let Some(pidfd) = found.map_err(self.failed("look for the process in", "record"))? else {
             return Ok((Status::Stopped, None));
         };
         // The file alone could be left over from a start that was killed; whether init still

@@ -22,7 +22,7 @@ fn record() -> Record {
         cgroup: CgroupRecord::Disabled,
         own_pids: true,
         host_mounts: false,
-        startable: true,
+        program: Some("sh".into()),
         init: None,
         poststart: Vec::new(),
         poststop: vec![HookRecord {

@@ -394,21 +394,41 @@ pub fn read_tail(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
     check(ret as libc::c_long).map(|n| n as usize)
 }
 
+/// write(2) once; how many bytes were taken.
+///
+/// # Errors
+/// Those of write(2) but `EINTR`.
+pub fn write_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize> {
+    retry(|| {
+        // SAFETY: the buffer is readable for the length given.
+        let ret = unsafe { libc::write(fd.as_raw_fd(), data.as_ptr().cast(), data.len()) };
+        check(ret as libc::c_long).map(|n| n as usize)
+    })
+}
+
+/// Waits until a descriptor takes output or its peer is gone.
+///
+/// # Errors
+/// Those of poll(2) but `EINTR`.
+pub fn wait_writable(fd: BorrowedFd<'_>) -> Result<()> {
+    let mut set = [libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 }];
+    retry(|| {
+        // SAFETY: the array is writable and its length is given.
+        check(unsafe { libc::poll(set.as_mut_ptr(), 1, -1) }.into())
+    })
+    .map(drop)
+}
+
 /// write(2) until all is written.
 ///
 /// # Errors
 /// Those of write(2) but `EINTR`; `EIO` when the kernel takes nothing.
 pub fn write_all(fd: BorrowedFd<'_>, mut data: &[u8]) -> Result<()> {
     while !data.is_empty() {
-        let n = retry(|| {
-            // SAFETY: the buffer is readable for the length given.
-            let ret = unsafe { libc::write(fd.as_raw_fd(), data.as_ptr().cast(), data.len()) };
-            check(ret as libc::c_long).map(|n| n as usize)
-        })?;
-        if n == 0 {
-            return Err(Errno::EIO);
+        match write_some(fd, data)? {
+            0 => return Err(Errno::EIO),
+            n => data = &data[n..],
         }
-        data = &data[n..];
     }
     Ok(())
 }
@@ -418,12 +438,7 @@ pub fn write_all(fd: BorrowedFd<'_>, mut data: &[u8]) -> Result<()> {
 /// # Errors
 /// Those of write(2) but `EINTR`; `EIO` when only a part was taken.
 pub fn write_once(fd: BorrowedFd<'_>, data: &[u8]) -> Result<()> {
-    let n = retry(|| {
-        // SAFETY: the buffer is readable for the length given.
-        let ret = unsafe { libc::write(fd.as_raw_fd(), data.as_ptr().cast(), data.len()) };
-        check(ret as libc::c_long).map(|n| n as usize)
-    })?;
-    if n == data.len() { Ok(()) } else { Err(Errno::EIO) }
+    if write_some(fd, data)? == data.len() { Ok(()) } else { Err(Errno::EIO) }
 }
 
 /// dup3(2) onto `target` without close-on-exec, also when both numbers are the same.

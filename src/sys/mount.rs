@@ -302,6 +302,16 @@ pub fn detach_here() -> Result<()> {
     check(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) }.into()).map(drop)
 }
 
+/// Detaches the mount behind a descriptor and all below it (umount2(2), `MNT_DETACH`).
+///
+/// # Errors
+/// `EINVAL` when the descriptor is not the root of a mount; others of umount2(2).
+pub fn detach(mount: BorrowedFd<'_>) -> Result<()> {
+    let path = super::fd::proc_path(mount)?;
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    check(unsafe { libc::umount2(path.as_c_str().as_ptr(), libc::MNT_DETACH) }.into()).map(drop)
+}
+
 /// Moves the mount at the working directory onto the root directory (mount(2), `MS_MOVE`).
 ///
 /// # Errors

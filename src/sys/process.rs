@@ -166,6 +166,30 @@ pub fn wait(who: Who<'_>, block: Block) -> Result<Option<(i32, Exit)>> {
     Ok(Some((pid, exit)))
 }
 
+/// A child that has ended and was not reaped yet, which it stays; `None` when there is none.
+///
+/// # Errors
+/// `ECHILD` when there are no children at all; others of waitid(2).
+pub fn peek_ended_child() -> Result<Option<i32>> {
+    // SAFETY: siginfo is plain data for which all zeroes is valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is writable during the call.
+    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) }.into())?;
+    // SAFETY: waitid filled this field, or left the zero.
+    let pid = unsafe { info.si_pid() };
+    Ok(Some(pid).filter(|&pid| pid != 0))
+}
+
+/// Reaps a child that has ended.
+///
+/// # Errors
+/// `ECHILD` when there is no such child; others of waitid(2).
+pub fn reap(pid: i32) -> Result<()> {
+    // SAFETY: a null status is allowed.
+    check(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) }.into()).map(drop)
+}
+
 /// setns(2): joins the namespaces `kinds` of the process or namespace behind `fd`.
 ///
 /// # Errors

@@ -1,169 +1,201 @@
-//! Development copy; replaced by the real one.
-#![allow(missing_docs)]
-use crate::id::ContainerId;
-use std::path::PathBuf;
+//! Floor 5: the operations, one file each. The command line and embedders call the same functions.
+
+pub mod create;
+pub mod delete;
+pub mod explain;
 pub mod features;
+pub mod kill;
+pub mod list;
+pub mod run;
 pub mod spec;
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ManagerChoice {
-    Cgroupfs,
-    Systemd,
-    Disabled,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rootless {
-    Auto,
-    True,
-    False,
-}
+pub mod start;
+pub mod state;
+
+pub use crate::plan::cgroup::ManagerChoice;
+pub use create::{CreateRequest, Keyring, RootSwitch};
+pub use delete::DeleteRequest;
+pub use explain::ExplainRequest;
+pub use kill::{KillRequest, KillScope};
+pub use run::{Keep, Mode, RunRequest, Subreaper};
+pub use state::StateReport;
+
+use crate::error::{Facts, Report};
+use crate::state::{Entry, Status, Store};
+use crate::{cgroup, host, launch, plan};
+use std::path::PathBuf;
+
+/// What all operations have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
+    /// Directory that holds the state of all containers, absolute.
     pub root: PathBuf,
+    /// Who makes the cgroups of containers.
     pub manager: ManagerChoice,
+    /// Whether to take the caller for an ordinary user.
     pub rootless: Rootless,
 }
+
+/// Whether to take the caller for an ordinary user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RootSwitch {
-    PivotRoot,
-    MoveMount,
+pub enum Rootless {
+    /// Find out.
+    Auto,
+    /// Yes.
+    True,
+    /// No.
+    False,
 }
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keyring {
-    New,
-    Inherit,
+
+impl Context {
+    fn store(&self) -> Store {
+        Store::new(&self.root)
+    }
 }
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreateRequest {
-    pub id: ContainerId,
-    pub bundle: PathBuf,
-    pub config: Option<PathBuf>,
-    pub console_socket: Option<PathBuf>,
-    pub pidfd_socket: Option<PathBuf>,
-    pub pid_file: Option<PathBuf>,
-    pub root_switch: RootSwitch,
-    pub keyring: Keyring,
-    pub preserve_fds: u32,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    Foreground,
-    Detached,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    Remove,
-    Keep,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subreaper {
-    Set,
-    Leave,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunRequest {
-    pub create: CreateRequest,
-    pub mode: Mode,
-    pub keep: Keep,
-    pub subreaper: Subreaper,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KillScope {
-    Init,
-    All,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KillRequest {
-    pub id: ContainerId,
-    pub signal: i32,
-    pub scope: KillScope,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeleteRequest {
-    pub id: ContainerId,
-    pub force: bool,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExplainRequest {
-    pub bundle: PathBuf,
-    pub config: Option<PathBuf>,
-    pub id: ContainerId,
-}
+
+/// Receives what went wrong without consequence.
+pub type Warn<'a> = &'a mut dyn FnMut(&dyn std::fmt::Display);
+
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("container does not exist")]
-    Unfinished,
+    /// The configuration cannot be read.
     #[error(transparent)]
     Spec(#[from] crate::spec::Error),
+    /// The host cannot be looked at.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// The configuration cannot be carried out.
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+    /// The container could not be made.
+    #[error(transparent)]
+    Launch(#[from] launch::Error),
+    /// Its state.
+    #[error(transparent)]
+    State(#[from] crate::state::Error),
+    /// Its cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] cgroup::Error),
+    /// What the caller asks for does not go with the configuration.
+    #[error(transparent)]
+    Request(#[from] create::RequestError),
+    /// The program could not be executed.
+    #[error(transparent)]
+    Start(#[from] start::StartError),
+    /// A hook failed.
+    #[error(transparent)]
+    Hook(#[from] launch::HookError),
+    /// The container is in a state that the operation is not for.
+    #[error("{sentence}")]
+    Status {
+        /// What is wrong, in the words that engines look for.
+        sentence: String,
+    },
+    /// A call of the operation itself.
+    #[error("{action}")]
+    System {
+        /// What was tried.
+        action: String,
+        /// The cause.
+        source: crate::sys::Errno,
+    },
 }
-impl crate::error::Report for Error {
-    fn facts(&self) -> crate::error::Facts {
+
+impl Error {
+    fn status(sentence: impl Into<String>) -> Self {
+        Self::Status { sentence: sentence.into() }
+    }
+
+    fn system(action: impl Into<String>) -> impl FnOnce(crate::sys::Errno) -> Self {
+        let action = action.into();
+        move |source| Self::System { action, source }
+    }
+}
+
+impl Report for Error {
+    fn facts(&self) -> Facts {
         match self {
-            Self::Spec(e) => e.facts(),
-            Self::Unfinished => Default::default(),
+            Self::Spec(error) => error.facts(),
+            Self::Plan(error) => Facts {
+                code: Some("CONFIG_INVALID"),
+                phase: Some("plan"),
+                config: pointer_of(&error.to_string()),
+                ..Facts::default()
+            },
+            Self::Launch(launch::Error::Init(error)) => init_facts(error),
+            Self::Launch(launch::Error::Clone { hint, .. }) => Facts {
+                code: Some("CLONE_FAILED"),
+                phase: Some("namespaces"),
+                hint: hint.map(str::to_owned),
+                ..Facts::default()
+            },
+            Self::Launch(launch::Error::State(error)) | Self::State(error) => state_facts(error),
+            Self::Launch(launch::Error::Hook(error)) | Self::Hook(error) => Facts {
+                code: Some("HOOK_FAILED"),
+                phase: Some("hooks"),
+                config: Some(error.pointer.to_string()),
+                ..Facts::default()
+            },
+            Self::Launch(launch::Error::Cgroup(_)) | Self::Cgroup(_) => Facts {
+                code: Some("CGROUP_FAILED"),
+                phase: Some("cgroup"),
+                config: pointer_of(&self.to_string()),
+                ..Facts::default()
+            },
+            Self::Launch(_) => Facts {
+                code: Some("LAUNCH_FAILED"),
+                config: pointer_of(&self.to_string()),
+                ..Facts::default()
+            },
+            Self::Start(start::StartError::Init(error)) => init_facts(error),
+            Self::Start(_) => Facts { code: Some("START_FAILED"), ..Facts::default() },
+            Self::Request(_) => Facts { code: Some("USAGE"), ..Facts::default() },
+            Self::Status { .. } => Facts { code: Some("WRONG_STATUS"), ..Facts::default() },
+            Self::Host(_) | Self::System { .. } => Facts::default(),
         }
     }
 }
-#[derive(Debug, Clone, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StateReport {
-    pub oci_version: String,
-    pub id: String,
-    pub pid: i32,
-    pub status: String,
-    pub bundle: PathBuf,
-    pub rootfs: PathBuf,
-    pub created: String,
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub annotations: std::collections::BTreeMap<String, String>,
-    pub owner: String,
-}
-pub type Warnings = Vec<String>;
-pub mod create {
-    use super::*;
-    pub fn create(_: &Context, r: &CreateRequest) -> Result<Warnings, Error> {
-        crate::spec::load(&r.bundle, r.config.as_deref())?;
-        Err(Error::Unfinished)
+
+fn init_facts(error: &launch::InitError) -> Facts {
+    Facts {
+        code: Some(match error.step {
+            crate::wire::Step::FindExecutable => "EXECUTABLE_NOT_FOUND",
+            crate::wire::Step::Exec => "EXEC_FAILED",
+            crate::wire::Step::CreateContainerHook | crate::wire::Step::StartContainerHook => {
+                "HOOK_FAILED"
+            }
+            _ => "INIT_FAILED",
+        }),
+        phase: Some(error.step.phase().name()),
+        errno: Some(error.errno as i32),
+        config: error.config.clone(),
+        hint: error.hint.map(str::to_owned),
+        ..Facts::default()
     }
 }
-pub mod start {
-    use super::*;
-    pub fn start(_: &Context, _: &ContainerId) -> Result<(), Error> {
-        Err(Error::Unfinished)
-    }
+
+fn state_facts(error: &crate::state::Error) -> Facts {
+    use crate::state::Error;
+    let (code, path) = match error {
+        Error::Exists { .. } => ("EXISTS", None),
+        Error::Missing { .. } => ("NOT_FOUND", None),
+        Error::Root { path, .. } | Error::File { path, .. } => ("STATE_FAILED", Some(path.clone())),
+        Error::Damaged { path, .. } => ("STATE_DAMAGED", Some(path.clone())),
+        Error::Busy { .. } => ("BUSY", None),
+    };
+    Facts { code: Some(code), path, ..Facts::default() }
 }
-pub mod run {
-    use super::*;
-    pub fn run(_: &Context, _: &RunRequest) -> Result<u8, Error> {
-        Err(Error::Unfinished)
-    }
+
+/// The JSON pointer that a sentence begins with, as those of the plan do.
+fn pointer_of(sentence: &str) -> Option<String> {
+    let (pointer, _) = sentence.split_once(": ")?;
+    (pointer.starts_with('/') && !pointer.contains(' ')).then(|| pointer.to_owned())
 }
-pub mod kill {
-    use super::*;
-    pub fn kill(_: &Context, _: &KillRequest) -> Result<(), Error> {
-        Err(Error::Unfinished)
-    }
-}
-pub mod delete {
-    use super::*;
-    pub fn delete(_: &Context, _: &DeleteRequest) -> Result<(), Error> {
-        Err(Error::Unfinished)
-    }
-}
-pub mod state {
-    use super::*;
-    pub fn state(_: &Context, _: &ContainerId) -> Result<StateReport, Error> {
-        Err(Error::Unfinished)
-    }
-}
-pub mod list {
-    use super::*;
-    pub fn list(_: &Context) -> Result<Vec<StateReport>, Error> {
-        Ok(vec![])
-    }
-}
-pub mod explain {
-    use super::*;
-    pub fn explain(_: &Context, _: &ExplainRequest) -> Result<String, Error> {
-        Err(Error::Unfinished)
-    }
+
+/// The record of a container that has been created; what to say when there is none.
+fn created_record(entry: &Entry) -> Result<crate::state::Record, Error> {
+    entry.record()?.ok_or_else(|| {
+        let state = if entry.is_locked() { Status::Creating } else { Status::Stopped };
+        Error::status(format!("container {} is {}", entry.id, state.name()))
+    })
 }

@@ -1,0 +1,190 @@
+//! `create`: a container that waits to be started (runtime.md, Create).
+
+use super::{Context, Error, Warn};
+use crate::host::Host;
+use crate::host::cgroup::Own;
+use crate::id::ContainerId;
+use crate::launch::{self, Launched, Until, Wish};
+use crate::log::{Precision, rfc3339};
+use crate::plan::{self, Plan, rootfs::Switch};
+use crate::spec::{self, Loaded};
+use crate::sys::{Errno, fd, socket};
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What is to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateRequest {
+    /// Name of the container.
+    pub id: ContainerId,
+    /// The bundle, absolute.
+    pub bundle: PathBuf,
+    /// Another file than the bundle's config.json.
+    pub config: Option<PathBuf>,
+    /// Local socket that gets the terminal's master.
+    pub console_socket: Option<PathBuf>,
+    /// Local socket that gets a pidfd of the container's process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// File that gets the process id.
+    pub pid_file: Option<PathBuf>,
+    /// How the root directory is changed.
+    pub root_switch: RootSwitch,
+    /// Which session keyring the container has.
+    pub keyring: Keyring,
+    /// Descriptors from 3 on that the program gets.
+    pub preserve_fds: u32,
+}
+
+/// How the root directory is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootSwitch {
+    /// By pivot_root(2).
+    PivotRoot,
+    /// By moving the mount (`--no-pivot`).
+    MoveMount,
+}
+
+/// Which session keyring the container has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keyring {
+    /// A new one.
+    New,
+    /// The caller's (`--no-new-keyring`).
+    Inherit,
+}
+
+/// Whether the command stays with the container's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attachment {
+    Attached,
+    Detached,
+}
+
+/// What the caller asks for does not go with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// Nobody would hold the terminal.
+    #[error("/process/terminal: cannot allocate tty if cloison will detach without setting console socket")]
+    NoConsoleSocket,
+    /// There is no terminal to send.
+    #[error("cannot use console socket if cloison will not detach or allocate tty")]
+    StrayConsoleSocket,
+    /// A socket that does not answer.
+    #[error("connect to {option} {path}")]
+    Socket {
+        /// The option.
+        option: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// The cause.
+        source: Errno,
+    },
+    /// A descriptor that was promised and is not there.
+    #[error("unable to stat preserved-fd {fd}: --preserve-fds {count} promises descriptors that are not open")]
+    MissingDescriptor {
+        /// Its number.
+        fd: i32,
+        /// How many were promised.
+        count: u32,
+    },
+}
+
+/// Creates a container.
+///
+/// # Errors
+/// Whatever stands in its way; nothing of it is left then.
+pub fn create(context: &Context, request: &CreateRequest, warn: Warn<'_>) -> Result<(), Error> {
+    make(context, request, Until::Created, Attachment::Detached, warn).map(drop)
+}
+
+/// Creates a container and goes as far as asked.
+pub(super) fn make(
+    context: &Context,
+    request: &CreateRequest,
+    until: Until,
+    attachment: Attachment,
+    warn: Warn<'_>,
+) -> Result<Launched, Error> {
+    let loaded = spec::load(&request.bundle, request.config.as_deref())?;
+    let (plan, _) = resolve(context, request, &loaded)?;
+    for warning in &plan.warnings {
+        warn(warning);
+    }
+    let wish = wish(request, &plan, until, attachment)?;
+    let launched = launch::launch(&context.store(), &plan, wish)?;
+    for warning in &launched.warnings {
+        warn(warning);
+    }
+    Ok(launched)
+}
+
+/// The plan of a request on this host.
+pub(super) fn resolve(
+    context: &Context,
+    request: &CreateRequest,
+    loaded: &Loaded,
+) -> Result<(Plan, Host), Error> {
+    let host = Host::probe(whose_cgroup(loaded))?;
+    let request = plan::Request {
+        id: &request.id,
+        bundle: &request.bundle,
+        manager: context.manager,
+        root_switch: match request.root_switch {
+            RootSwitch::PivotRoot => Switch::PivotRoot,
+            RootSwitch::MoveMount => Switch::MoveMount,
+        },
+        new_keyring: request.keyring == Keyring::New,
+        preserve_fds: request.preserve_fds,
+    };
+    let plan = plan::resolve(loaded, &request, &host)?;
+    Ok((plan, host))
+}
+
+/// Only a relative cgroup, or the default one of an ordinary user, lies near the caller's own.
+fn whose_cgroup(loaded: &Loaded) -> Own {
+    let linux = loaded.spec.linux().as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+    match path.filter(|path| !path.as_os_str().is_empty()) {
+        Some(path) if path.is_absolute() => Own::Skip,
+        None if crate::sys::process::geteuid() == 0 => Own::Skip,
+        _ => Own::Read,
+    }
+}
+
+fn wish(
+    request: &CreateRequest,
+    plan: &Plan,
+    until: Until,
+    attachment: Attachment,
+) -> Result<Wish, RequestError> {
+    match (plan.has_terminal(), &request.console_socket) {
+        (true, None) if attachment == Attachment::Detached => {
+            return Err(RequestError::NoConsoleSocket);
+        }
+        (false, Some(_)) => return Err(RequestError::StrayConsoleSocket),
+        _ => {}
+    }
+    for fd in (3..).take(request.preserve_fds as usize) {
+        if !fd::is_open(fd) {
+            return Err(RequestError::MissingDescriptor { fd, count: request.preserve_fds });
+        }
+    }
+    let connect = |option, path: &Option<PathBuf>| {
+        path.as_deref().map(|path| connect(option, path)).transpose()
+    };
+    Ok(Wish {
+        until,
+        console_socket: connect("--console-socket", &request.console_socket)?,
+        pid_file: request.pid_file.clone(),
+        pidfd_socket: connect("--pidfd-socket", &request.pidfd_socket)?,
+        now: rfc3339(std::time::SystemTime::now(), Precision::Nanoseconds),
+    })
+}
+
+fn connect(option: &'static str, path: &Path) -> Result<OwnedFd, RequestError> {
+    let failed = |source| RequestError::Socket { option, path: path.to_owned(), source };
+    let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(Errno::EINVAL))?;
+    socket::connect(&c_path, socket::Kind::Stream).map_err(failed)
+}

@@ -1,0 +1,104 @@
+//! `delete`: ends what is left of a container and gives its name back (runtime.md, Delete).
+
+use super::{Context, Error, Warn};
+use crate::cgroup::Manager;
+use crate::id::ContainerId;
+use crate::launch::{self, END_DEADLINE};
+use crate::state::{self, Entry, Record, Status};
+use crate::sys::fd;
+use crate::sys::process::pidfd_signal;
+use crate::sys::signal::number::SIGKILL;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+/// What is to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteRequest {
+    /// Name of the container.
+    pub id: ContainerId,
+    /// Kill it when it runs, and do not mind when it is not there.
+    pub force: bool,
+}
+
+/// Deletes a container. Can be called again after it was interrupted, from any point.
+///
+/// # Errors
+/// When it runs and `force` was not asked for, or something of it cannot be ended or removed.
+pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Result<(), Error> {
+    let entry = match context.store().open(&request.id) {
+        Err(state::Error::Missing { .. }) if request.force => return Ok(()),
+        other => other?,
+    };
+    match entry.lock(state::LOCK_DEADLINE) {
+        Err(state::Error::Missing { .. }) if request.force => return Ok(()),
+        other => other?,
+    }
+    let record = match entry.record() {
+        // Nothing outside of the directory can be found without it, but the name is given back.
+        Err(state::Error::Damaged { path, cause }) if request.force => {
+            warn(&format_args!("{}: damaged, {cause}", path.display()));
+            None
+        }
+        other => other?,
+    };
+    let status = entry.status(record.as_ref())?.0;
+    if !request.force && matches!(status, Status::Running | Status::Paused) {
+        return Err(Error::status(format!(
+            "cannot delete container {} that is not stopped: {}",
+            request.id,
+            status.name()
+        )));
+    }
+    destroy(&entry, record.as_ref(), warn)
+}
+
+/// Ends every process, undoes everything on record, runs the poststop hooks, and removes the
+/// directory last.
+pub(super) fn destroy(
+    entry: &Entry,
+    record: Option<&Record>,
+    warn: Warn<'_>,
+) -> Result<(), Error> {
+    if let Some(record) = record {
+        let deadline = Instant::now() + END_DEADLINE;
+        end_init(record, deadline)?;
+        let manager = Manager::from_record(record.cgroup.clone())?;
+        manager.kill_all(deadline)?;
+        manager.remove(deadline)?;
+        launch::unmount(record);
+        // A failing hook is a warning and the others still run (runtime.md, Lifecycle, step 13).
+        for failure in launch::run_poststop(entry.id.as_str(), record) {
+            warn(&failure);
+        }
+    }
+    Ok(entry.remove()?)
+}
+
+/// Kills the first process and waits for its end.
+fn end_init(record: &Record, deadline: Instant) -> Result<(), Error> {
+    let Some(init) = record.init else { return Ok(()) };
+    let found = init.identity.find(init.pid);
+    let Some(pidfd) = found.map_err(Error::system("look for the container's process"))? else {
+        return Ok(());
+    };
+    // It may end by itself in this moment.
+    let _ = pidfd_signal(pidfd.as_fd(), SIGKILL);
+    if let Ok(manager) = Manager::from_record(record.cgroup.clone())
+        && manager.is_frozen().unwrap_or(false)
+    {
+        // On cgroup v1 the frozen do not even die.
+        let _ = manager.thaw(deadline);
+    }
+    let patience = deadline.saturating_duration_since(Instant::now()).as_millis();
+    let patience = u32::try_from(patience).unwrap_or(u32::MAX);
+    let [ended] = fd::poll_in([pidfd.as_fd()], Some(patience))
+        .map_err(Error::system("wait for the container's process"))?;
+    if ended {
+        return Ok(());
+    }
+    Err(Error::status(format!(
+        "process {} of the container has not ended {} s after SIGKILL",
+        init.pid,
+        END_DEADLINE.as_secs()
+    )))
+}

@@ -1,0 +1,70 @@
+//! `start`: lets a created container execute its program (runtime.md, Start).
+
+use super::{Context, Error, Warn, created_record};
+use crate::id::ContainerId;
+use crate::launch::{self, InitError};
+use crate::state::{Entry, Record, Status};
+use crate::sys::Errno;
+use crate::wire::{Step, ToInit};
+use std::os::fd::AsFd;
+
+/// Why a program could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Init has reported a failure.
+    #[error(transparent)]
+    Init(Box<InitError>),
+    /// The connection to init.
+    #[error("talk to init")]
+    Link {
+        /// The cause.
+        source: Errno,
+    },
+}
+
+/// Starts a created container; returns once its program has been executed.
+///
+/// # Errors
+/// When it is not created, has no program, or the program cannot be executed; when a poststart
+/// hook fails, which stops the container.
+pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), Error> {
+    let entry = context.store().open(id)?;
+    entry.lock(crate::state::LOCK_DEADLINE)?;
+    let record = created_record(&entry)?;
+    match entry.status(Some(&record))?.0 {
+        Status::Created => {}
+        Status::Stopped => return Err(Error::status("cannot start a container that has stopped")),
+        Status::Creating => return Err(Error::status("container is still being created")),
+        Status::Running | Status::Paused => {
+            return Err(Error::status("cannot start an already running container"));
+        }
+    }
+    if record.program.is_none() {
+        return Err(Error::status("/process: missing, there is no program to start"));
+    }
+    let Some(gate) = entry.connect_to_gate()? else {
+        return Err(Error::status("cannot start a container that has stopped"));
+    };
+    let link = |source| StartError::Link { source };
+    ToInit::Start.send(gate.as_fd()).map_err(link)?;
+    let answer = launch::await_start(gate.as_fd()).map_err(link);
+    entry.remove_gate()?;
+    if let Some(failure) = answer? {
+        if failure.step == Step::StartContainerHook {
+            // runtime.md, Lifecycle, step 8: the container is stopped and destroyed.
+            super::delete::destroy(&entry, Some(&record), warn)?;
+        }
+        return Err(StartError::Init(Box::new(launch::start_error(&record, &failure))).into());
+    }
+    poststart(&entry, &record, warn)
+}
+
+/// poststart hooks run after the program; one that fails stops the container (runtime.md,
+/// Lifecycle, step 10).
+pub(super) fn poststart(entry: &Entry, record: &Record, warn: Warn<'_>) -> Result<(), Error> {
+    let Err(error) = launch::run_poststart(entry.id.as_str(), record) else { return Ok(()) };
+    if let Err(ended) = super::delete::destroy(entry, Some(record), warn) {
+        warn(&crate::error::sentence(&ended));
+    }
+    Err(error.into())
+}
