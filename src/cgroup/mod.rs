@@ -88,6 +88,13 @@ pub struct Prepared {
     pub warnings: Vec<Warning>,
 }
 
+impl Prepared {
+    /// Whether a process that was born in [`Prepared::birth`] needs no [`Manager::place`].
+    pub fn is_placed(&self) -> bool {
+        self.placement == Placement::Done
+    }
+}
+
 /// Whether a process that was born in [`Prepared::birth`] is where it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
