@@ -94,6 +94,7 @@ fn recreated(manager: &Manager) -> Manager {
     Manager::from_record(record).unwrap()
 }
 
+/// CG-40.
 #[test]
 fn a_container_is_limited_placed_killed_and_removed() {
     let Some(facts) = v1_host("life") else { return };
@@ -177,6 +178,7 @@ fn freezing_and_thawing() {
     assert_gone(&facts, &path);
 }
 
+/// CG-31.
 #[test]
 fn device_rules_hold_and_change() {
     let Some(facts) = v1_host("devices") else { return };
@@ -202,6 +204,7 @@ fn device_rules_hold_and_change() {
     assert_gone(&facts, &path);
 }
 
+/// CG-19, CG-20.
 #[test]
 fn limits_rise_and_fall_together_and_all_or_nothing() {
     let Some(facts) = v1_host("update") else { return };

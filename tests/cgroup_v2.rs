@@ -97,6 +97,7 @@ fn recreated(manager: &Manager) -> Manager {
     Manager::from_record(record).unwrap()
 }
 
+/// CG-5, CG-41, CG-42.
 #[test]
 fn a_container_is_placed_killed_and_removed_from_the_record_alone() {
     let Some(facts) = v2_host("life") else { return };
@@ -123,6 +124,7 @@ fn a_container_is_placed_killed_and_removed_from_the_record_alone() {
     again.kill_all(soon()).unwrap();
 }
 
+/// CG-42.
 #[test]
 fn what_the_container_made_below_is_removed_with_it() {
     let Some(facts) = v2_host("nested") else { return };
@@ -171,6 +173,7 @@ for dev in zero kmsg; do
   if (exec 3</dev/$dev) 2>/dev/null; then echo $dev yes; else echo $dev no; fi
 done";
 
+/// CG-31.
 #[test]
 fn device_rules_hold_and_are_replaced_at_once() {
     let Some(facts) = v2_host("devices") else { return };
@@ -229,6 +232,7 @@ fn a_refused_value_is_named_with_its_file() {
     assert!(!dir(&path).exists());
 }
 
+/// CG-20.
 #[test]
 fn an_update_changes_all_or_nothing() {
     let Some(facts) = v2_host("update") else { return };
@@ -271,6 +275,7 @@ fn huge_pages_are_limited_where_the_controller_is() {
     assert!(!dir(&path).exists());
 }
 
+/// CG-41.
 #[test]
 fn fork_bombs_end_in_time() {
     let Some(facts) = v2_host("forks") else { return };

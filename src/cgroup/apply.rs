@@ -294,6 +294,7 @@ mod tests {
         apply(&fake.files(), &[guarded]).unwrap();
     }
 
+    /// CG-20.
     #[test]
     fn a_failed_update_puts_back_what_it_changed() {
         let fake = Fake::new(&[("memory.max", "9000\n"), ("cpu.max", "max 100000\n")]);

@@ -167,6 +167,27 @@ pub enum Error {
         /// The cause.
         errno: Errno,
     },
+    /// systemd cannot be asked.
+    #[error(
+        "ask systemd about {unit}: {cause}: is systemd running and its bus reachable? \
+         the cgroupfs manager needs neither"
+    )]
+    Bus {
+        /// The unit.
+        unit: String,
+        /// The cause.
+        cause: super::BusError,
+    },
+    /// systemd did not carry out a job.
+    #[error("{action} {unit}: systemd's job ended as {result:?}: see systemctl status {unit}")]
+    Job {
+        /// What was asked for.
+        action: &'static str,
+        /// The unit.
+        unit: String,
+        /// The job's result.
+        result: String,
+    },
     /// The device rules cannot be said in the host's terms.
     #[error(transparent)]
     Devices(#[from] crate::plan::device_filter::Error),

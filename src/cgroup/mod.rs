@@ -5,20 +5,24 @@
 //! is known before anything is made, so that a caller can put it on disk first.
 
 mod apply;
+mod dbus;
 mod devices;
 mod error;
 mod events;
 mod processes;
+mod systemd;
 mod tree;
 mod v2;
 
 #[cfg(feature = "cgroup-v1")]
 mod v1;
 
+pub use dbus::Error as BusError;
 pub use error::{Error, Hint};
 pub use processes::Survivor;
 
 use crate::plan::cgroup::path::CgroupPath;
+use crate::plan::cgroup::scope::Bus;
 use crate::plan::cgroup::{CgroupPlan, Devices, Need, Place, Tables, Warning};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
@@ -39,6 +43,16 @@ pub enum CgroupRecord {
         dirs: Vec<LegacyRecord>,
         /// The unified hierarchy.
         unified: Option<DirRecord>,
+    },
+    /// A systemd scope and its cgroup.
+    Systemd {
+        /// The unit's name.
+        unit: String,
+        /// The service manager.
+        bus: Bus,
+        /// The cgroup.
+        #[serde(flatten)]
+        dir: DirRecord,
     },
 }
 
@@ -74,6 +88,13 @@ pub struct Prepared {
     pub warnings: Vec<Warning>,
 }
 
+impl Prepared {
+    /// Whether a process that was born in [`Prepared::birth`] needs no [`Manager::place`].
+    pub fn is_placed(&self) -> bool {
+        self.placement == Placement::Done
+    }
+}
+
 /// Whether a process that was born in [`Prepared::birth`] is where it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
@@ -94,6 +115,7 @@ pub struct Manager {
 enum Kind {
     Disabled,
     Unified(v2::Unified),
+    Scope(systemd::Unit),
     #[cfg(feature = "cgroup-v1")]
     Legacy(v1::Legacy),
 }
@@ -114,7 +136,7 @@ impl Manager {
             }
             #[cfg(not(feature = "cgroup-v1"))]
             Place::Legacy { .. } => return Err(Error::NotBuilt { manager: "cgroup-v1" }),
-            Place::Scope(_) => return Err(Error::NotBuilt { manager: "systemd" }),
+            Place::Scope(scope) => Kind::Scope(systemd::Unit::survey(scope)?),
         };
         Ok(Self { kind, plan: Some(plan) })
     }
@@ -127,6 +149,9 @@ impl Manager {
         let kind = match record {
             CgroupRecord::Disabled => Kind::Disabled,
             CgroupRecord::Unified(dir) => Kind::Unified(v2::Unified::new(dir)),
+            CgroupRecord::Systemd { unit, bus, dir } => {
+                Kind::Scope(systemd::Unit { name: unit, bus, unified: v2::Unified::new(dir) })
+            }
             #[cfg(feature = "cgroup-v1")]
             CgroupRecord::Legacy { dirs, unified } => Kind::Legacy(v1::Legacy::new(dirs, unified)),
             #[cfg(not(feature = "cgroup-v1"))]
@@ -140,13 +165,19 @@ impl Manager {
         match &self.kind {
             Kind::Disabled => CgroupRecord::Disabled,
             Kind::Unified(unified) => CgroupRecord::Unified(unified.record().clone()),
+            Kind::Scope(unit) => CgroupRecord::Systemd {
+                unit: unit.name.clone(),
+                bus: unit.bus,
+                dir: unit.unified.record().clone(),
+            },
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.record(),
         }
     }
 
     /// Makes the cgroup, gives it controllers, writes the limits and the device rules. On failure
-    /// everything that it made is removed again.
+    /// everything that it made is removed again. With the systemd manager there is nothing to do
+    /// before [`Manager::place`].
     ///
     /// A manager without a plan ([`Manager::from_record`]) only makes the cgroup.
     ///
@@ -159,6 +190,7 @@ impl Manager {
                 Ok(Prepared { birth: None, placement: Placement::Done, warnings: Vec::new() })
             }
             Kind::Unified(unified) => unified.prepare(plan),
+            Kind::Scope(unit) => Ok(unit.prepare()),
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.prepare(plan),
         };
@@ -181,14 +213,20 @@ impl Manager {
         prepared
     }
 
-    /// Moves a process into the cgroup, in every hierarchy.
+    /// Moves a process into the cgroup, in every hierarchy. With the systemd manager, and a plan,
+    /// this makes the cgroup around the process, with its limits and device rules.
     ///
     /// # Errors
-    /// The kernel's refusal, with the hierarchy.
+    /// The kernel's or systemd's refusal, with the hierarchy or the unit. A scope whose limits
+    /// cannot be set is stopped again, and the process with it.
     pub fn place(&self, pid: i32) -> Result<(), Error> {
         match &self.kind {
             Kind::Disabled => Ok(()),
             Kind::Unified(unified) => unified.place(pid),
+            Kind::Scope(unit) => match &self.plan {
+                Some(plan) => unit.start(plan, pid),
+                None => unit.unified.place(pid),
+            },
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.place(pid),
         }
@@ -202,7 +240,9 @@ impl Manager {
     pub fn kill_all(&self, deadline: Instant) -> Result<(), Error> {
         match &self.kind {
             Kind::Disabled => Ok(()),
-            Kind::Unified(unified) => unified.kill_all(deadline),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
+                unified.kill_all(deadline)
+            }
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.kill_all(deadline),
         }
@@ -217,6 +257,7 @@ impl Manager {
         match &self.kind {
             Kind::Disabled => Ok(()),
             Kind::Unified(unified) => unified.remove(deadline),
+            Kind::Scope(unit) => unit.remove(deadline),
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.remove(deadline),
         }
@@ -229,7 +270,9 @@ impl Manager {
     pub fn freeze(&self, deadline: Instant) -> Result<(), Error> {
         match &self.kind {
             Kind::Disabled => Err(Error::NoCgroup { action: "freeze" }),
-            Kind::Unified(unified) => unified.freeze(deadline),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
+                unified.freeze(deadline)
+            }
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.freeze(deadline),
         }
@@ -242,7 +285,9 @@ impl Manager {
     pub fn thaw(&self, deadline: Instant) -> Result<(), Error> {
         match &self.kind {
             Kind::Disabled => Err(Error::NoCgroup { action: "thaw" }),
-            Kind::Unified(unified) => unified.thaw(deadline),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
+                unified.thaw(deadline)
+            }
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.thaw(deadline),
         }
@@ -255,7 +300,9 @@ impl Manager {
     pub fn is_frozen(&self) -> Result<bool, Error> {
         match &self.kind {
             Kind::Disabled => Ok(false),
-            Kind::Unified(unified) => unified.is_frozen(),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
+                unified.is_frozen()
+            }
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.is_frozen(),
         }
@@ -269,7 +316,7 @@ impl Manager {
     pub fn pids(&self) -> Result<Vec<i32>, Error> {
         match &self.kind {
             Kind::Disabled => Ok(Vec::new()),
-            Kind::Unified(unified) => unified.pids(),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => unified.pids(),
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.pids(),
         }
@@ -285,7 +332,9 @@ impl Manager {
                 Some(_) => Err(Error::NoCgroup { action: "update" }),
                 None => Ok(()),
             },
-            Kind::Unified(unified) => unified.update(&tables.unified),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
+                unified.update(&tables.unified)
+            }
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.update(tables),
         }
@@ -298,7 +347,9 @@ impl Manager {
     pub fn set_devices(&self, devices: &Devices) -> Result<(), Error> {
         match &self.kind {
             Kind::Disabled => Err(Error::NoCgroup { action: "set the device rules of" }),
-            Kind::Unified(unified) => unified.set_devices(devices),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
+                unified.set_devices(devices)
+            }
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.set_devices(devices),
         }

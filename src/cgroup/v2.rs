@@ -63,8 +63,14 @@ impl Unified {
         &self.tree.record
     }
 
+    #[cfg(feature = "cgroup-v1")]
     pub(super) fn path(&self) -> PathBuf {
         self.tree.path()
+    }
+
+    /// The cgroup's directory.
+    pub(super) fn require(&self) -> Result<OwnedFd, Error> {
+        self.tree.require()
     }
 
     pub(super) fn prepare(&self, plan: Option<&CgroupPlan>) -> Result<Prepared, Error> {
@@ -98,7 +104,7 @@ impl Unified {
     }
 
     /// Controllers, limits and device rules.
-    fn furnish(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
+    pub(super) fn furnish(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
         self.limit(dir, &plan.controllers, &plan.unified)?;
         devices::attach(dir, &self.tree.path(), &plan.devices)
     }

@@ -532,6 +532,7 @@ mod tests {
         LinuxDeviceCgroupBuilder::default().allow(allow).access(access)
     }
 
+    /// CG-30.
     #[test]
     fn default_devices_survive_deny_all() {
         let rules = resolve(&[spec_rule(false, "rwm").build().unwrap()]).unwrap();
@@ -543,6 +544,7 @@ mod tests {
         assert!(!run(&program, Kind::Char, 10, 200, Access::READ));
     }
 
+    /// CG-30.
     #[test]
     fn denial_of_one_access_holds_for_combined_opens() {
         let allow = spec_rule(true, "rwm").typ(LinuxDeviceType::B).major(8).minor(0);
@@ -553,6 +555,7 @@ mod tests {
         assert!(!run(&program, Kind::Block, 8, 0, Access::READ | Access::WRITE));
     }
 
+    /// CG-31.
     #[test]
     fn exceptions_are_what_is_left_of_the_rules() {
         let rule =

@@ -58,6 +58,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_millis(50)
 }
 
+/// CG-12.
 #[test]
 fn missing_controllers_are_enabled_in_one_write_per_level() {
     let fake = Fake::new(&[("", "cpu memory pids", "pids"), ("a", "pids", ""), ("a/b", "", "")]);
@@ -69,6 +70,7 @@ fn missing_controllers_are_enabled_in_one_write_per_level() {
     assert_eq!(fake.text("a/b/memory.max"), "4096");
 }
 
+/// CG-12.
 #[test]
 fn nothing_is_enabled_that_is_there() {
     let fake = Fake::new(&[("", "memory", ""), ("a", "memory", "")]);
@@ -78,6 +80,7 @@ fn nothing_is_enabled_that_is_there() {
     assert_eq!(fake.text("cgroup.subtree_control"), "");
 }
 
+/// CG-5.
 #[test]
 fn the_survey_tells_what_was_there() {
     let fake = Fake::new(&[("", "", ""), ("a", "", ""), ("a/b", "", "")]);
@@ -87,6 +90,7 @@ fn the_survey_tells_what_was_there() {
     assert_eq!(fake.unified("x").record().kept, 0);
 }
 
+/// CG-4.
 #[test]
 fn a_cgroup_in_use_is_refused() {
     let fake =
@@ -117,6 +121,7 @@ fn making_and_removing_leaves_what_was_there() {
     again.remove(soon()).unwrap();
 }
 
+/// CG-5.
 #[test]
 fn ancestors_that_others_use_stay() {
     let fake = Fake::new(&[("", "", "")]);
@@ -161,6 +166,7 @@ fn a_failed_preparation_takes_its_directories_back() {
     assert!(!fake.0.path().join("a").exists());
 }
 
+/// CG-43.
 #[test]
 fn freezing_that_is_late_is_taken_back() {
     let fake = Fake::new(&[("", "", ""), ("a", "", "")]);

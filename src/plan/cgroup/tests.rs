@@ -83,6 +83,7 @@ fn v2_path(path: Option<&str>) -> String {
     }
 }
 
+/// CG-1, CG-2.
 #[test]
 fn places_in_the_unified_hierarchy() {
     assert_eq!(v2_path(None), "cloison-c1");
@@ -100,6 +101,7 @@ fn places_in_the_unified_hierarchy() {
     }
 }
 
+/// CG-2.
 #[test]
 fn a_relative_path_needs_the_own_cgroup() {
     let mut facts = v2();
@@ -110,6 +112,7 @@ fn a_relative_path_needs_the_own_cgroup() {
     }
 }
 
+/// CG-2.
 #[test]
 fn places_in_the_legacy_hierarchies() {
     let Place::Legacy { dirs, unified } = path_on(&hybrid(), Some("x")).unwrap() else {
@@ -121,6 +124,7 @@ fn places_in_the_legacy_hierarchies() {
     assert_eq!(dirs[1].mount, Path::new("/sys/fs/cgroup/cpu,cpuacct"));
 }
 
+/// CG-6, CG-32.
 #[test]
 fn an_unprivileged_caller_stays_beside_its_own_cgroup_and_may_go_without() {
     let facts = v2();
@@ -140,6 +144,7 @@ fn an_unprivileged_caller_stays_beside_its_own_cgroup_and_may_go_without() {
     assert_eq!(resolve(&denying, &request(&facts)).unwrap().need, Need::Required);
 }
 
+/// CG-3.
 #[test]
 fn systemd_places() {
     let facts = v2();
@@ -172,6 +177,7 @@ fn systemd_places() {
     assert_eq!(resolve(&spec(json!({})), &on_v1), Err(Error::SystemdNeedsV2));
 }
 
+/// CG-51, CG-52.
 #[test]
 fn systemd_hears_of_the_limits_that_it_manages() {
     let facts = v2();
@@ -200,6 +206,7 @@ fn systemd_hears_of_the_limits_that_it_manages() {
     );
 }
 
+/// CG-14, CG-15.
 #[test]
 fn memory_on_v2() {
     let memory = |value| v2_lines(json!({ "memory": value }));
@@ -233,6 +240,7 @@ fn memory_on_v2() {
     }
 }
 
+/// CG-10.
 #[test]
 fn check_before_update_guards_the_limit() {
     let memory = json!({ "limit": 100, "swap": 150, "checkBeforeUpdate": true });
@@ -247,6 +255,7 @@ fn check_before_update_guards_the_limit() {
     assert_eq!(guards(plan_on(&v1(), linux).unwrap().legacy), one);
 }
 
+/// CG-13.
 #[test]
 fn v1_only_fields_are_warned_of_on_v2() {
     let resources = json!({
@@ -273,6 +282,7 @@ fn v1_only_fields_are_warned_of_on_v2() {
     );
 }
 
+/// CG-13.
 #[test]
 fn v1_only_limits_are_refused_on_v2() {
     for (resources, pointer) in [
@@ -294,6 +304,7 @@ fn v1_only_limits_are_refused_on_v2() {
     assert_eq!(v2_lines(zero), [""; 0]);
 }
 
+/// CG-16.
 #[test]
 fn shares_become_weights_on_a_quadratic_curve() {
     let weight = unified::weight_of_shares;
@@ -317,6 +328,7 @@ fn shares_become_weights_on_a_quadratic_curve() {
     assert!((2..262_144).all(|shares| weight(shares) <= weight(shares + 1)));
 }
 
+/// CG-16.
 #[test]
 fn cpu_on_v2() {
     let cpu = |value| v2_lines(json!({ "cpu": value }));
@@ -342,6 +354,7 @@ fn cpu_on_v2() {
     assert!(error(&v2(), json!({ "cpu": { "idle": 2 } })).contains("/cpu/idle: invalid value 2"));
 }
 
+/// CG-19.
 #[test]
 fn a_quota_below_the_old_burst_is_tried_again() {
     let resources = json!({ "cpu": { "quota": 1000, "burst": 10 } });
@@ -350,6 +363,7 @@ fn a_quota_below_the_old_burst_is_tried_again() {
     assert_eq!(plan.unified[1].invalid, Invalid::Refuse);
 }
 
+/// CG-14.
 #[test]
 fn a_pids_limit_of_zero_is_a_limit() {
     let facts = v2();
@@ -363,6 +377,7 @@ fn a_pids_limit_of_zero_is_a_limit() {
     assert_eq!(pids(PidsLimit::Absent), [""; 0]);
 }
 
+/// CG-17.
 #[test]
 fn block_io_on_v2() {
     let resources = json!({ "blockIO": {
@@ -396,6 +411,7 @@ fn block_io_on_v2() {
     );
 }
 
+/// CG-10, CG-11.
 #[test]
 fn huge_pages_are_limited_by_reservation_first() {
     let limits = json!([{ "pageSize": "2MB", "limit": 4096 }]);
@@ -425,6 +441,7 @@ fn rdma_devices_come_in_order() {
     );
 }
 
+/// CG-18.
 #[test]
 fn unified_entries_are_written_as_they_are_and_last() {
     let resources = json!({
@@ -450,6 +467,7 @@ fn unified_entries_are_written_as_they_are_and_last() {
     );
 }
 
+/// CG-10.
 #[test]
 fn a_limit_without_its_controller_is_an_error() {
     let mut facts = v2();
@@ -468,6 +486,7 @@ fn a_limit_without_its_controller_is_an_error() {
     assert!(text.contains("controller hugetlb is not available"), "{text}");
 }
 
+/// CG-6.
 #[test]
 fn the_disabled_manager_takes_no_limit() {
     let facts = v2();

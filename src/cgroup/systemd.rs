@@ -1,0 +1,450 @@
+//! Scopes of systemd's service manager.
+//!
+//! Source: org.freedesktop.systemd1(5).
+
+use super::dbus::{Address, Connection, Decoder, Encoder, Error as BusError};
+use super::v2::Unified;
+use super::{Error, Placement, Prepared};
+use crate::plan::cgroup::scope::{Bus, Property, Scope, Value};
+use crate::plan::cgroup::{CgroupPlan, Place};
+use crate::sys::process;
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::time::{Duration, Instant};
+
+/// How long systemd may take to start or stop a scope, also when it is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const BUS: Address<'static> = Address {
+    destination: "org.freedesktop.DBus",
+    path: "/org/freedesktop/DBus",
+    interface: "org.freedesktop.DBus",
+};
+
+const MANAGER: Address<'static> = Address {
+    destination: "org.freedesktop.systemd1",
+    path: "/org/freedesktop/systemd1",
+    interface: "org.freedesktop.systemd1.Manager",
+};
+
+const JOBS: &str = "type='signal',sender='org.freedesktop.systemd1',\
+    interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
+
+/// A container's scope.
+#[derive(Debug)]
+pub(super) struct Unit {
+    pub(super) name: String,
+    pub(super) bus: Bus,
+    pub(super) unified: Unified,
+}
+
+/// A connection to a service manager that tells of finished jobs.
+struct ServiceManager(Connection);
+
+/// Whether a unit is there to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    Now,
+    Before,
+}
+
+impl Unit {
+    pub(super) fn survey(scope: &Scope) -> Result<Self, Error> {
+        Ok(Self {
+            name: scope.unit.clone(),
+            bus: scope.bus,
+            unified: Unified::survey(&scope.mount, &scope.path)?,
+        })
+    }
+
+    /// Nothing can be made before there is a process: a scope is made around one.
+    pub(super) fn prepare(&self) -> Prepared {
+        Prepared { birth: None, placement: Placement::AfterClone, warnings: Vec::new() }
+    }
+
+    /// Makes the scope around the container's first process, and furnishes its cgroup.
+    pub(super) fn start(&self, plan: &CgroupPlan, pid: i32) -> Result<(), Error> {
+        let Place::Scope(scope) = &plan.place else {
+            return Err(Error::NoCgroup { action: "start the scope of" });
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let mut manager = self.connect(deadline)?;
+        let failed = |cause| Error::Bus { unit: self.name.clone(), cause };
+        let result = manager.start(scope, pid, deadline).map_err(failed)?;
+        if result != "done" {
+            return Err(Error::Job { action: "start", unit: self.name.clone(), result });
+        }
+        let furnished =
+            self.unified.require().and_then(|dir| self.unified.furnish(dir.as_fd(), plan));
+        if furnished.is_err() {
+            let _ = manager.stop(&self.name, deadline);
+        }
+        furnished
+    }
+
+    fn connect(&self, deadline: Instant) -> Result<ServiceManager, Error> {
+        connect(self.bus)
+            .and_then(|stream| ServiceManager::new(stream, deadline))
+            .map_err(|cause| Error::Bus { unit: self.name.clone(), cause })
+    }
+
+    /// Kills what is left, has the unit stopped and removes what systemd leaves. A scope whose
+    /// cgroup is empty ends by itself, so a bus that is out of reach matters only when the cgroup
+    /// stays.
+    pub(super) fn remove(&self, deadline: Instant) -> Result<(), Error> {
+        self.unified.kill_all(deadline)?;
+        let stopped = self.connect(deadline).and_then(|mut manager| {
+            manager
+                .stop(&self.name, deadline)
+                .map_err(|cause| Error::Bus { unit: self.name.clone(), cause })
+        });
+        match self.unified.remove(deadline) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(stopped.err().unwrap_or(error)),
+        }
+    }
+}
+
+impl ServiceManager {
+    fn new(stream: UnixStream, deadline: Instant) -> Result<Self, BusError> {
+        let mut connection = Connection::new(stream, process::geteuid(), deadline)?;
+        connection.call(BUS, "Hello", "", &[], deadline)?;
+        let mut rule = Encoder::default();
+        rule.text(JOBS);
+        connection.call(BUS, "AddMatch", "s", &rule.bytes(), deadline)?;
+        Ok(Self(connection))
+    }
+
+    /// Starts a scope around a process and waits for the job's result. A failed unit of the same
+    /// name, left by an earlier container, is forgotten first.
+    fn start(&mut self, scope: &Scope, pid: i32, deadline: Instant) -> Result<String, BusError> {
+        let body = start_body(scope, pid);
+        match self.job("StartTransientUnit", "ssa(sv)a(sa(sv))", &body, deadline) {
+            Err(BusError::Method { name, .. }) if name == "org.freedesktop.systemd1.UnitExists" => {
+                self.forget(&scope.unit, deadline)?;
+                self.job("StartTransientUnit", "ssa(sv)a(sa(sv))", &body, deadline)
+            }
+            other => other,
+        }
+    }
+
+    fn stop(&mut self, unit: &str, deadline: Instant) -> Result<Stopped, BusError> {
+        let mut body = Encoder::default();
+        body.text(unit).text("replace");
+        match self.job("StopUnit", "ss", &body.bytes(), deadline) {
+            Ok(_) => {}
+            Err(BusError::Method { name, .. }) if name == "org.freedesktop.systemd1.NoSuchUnit" => {
+                return Ok(Stopped::Before);
+            }
+            Err(error) => return Err(error),
+        }
+        match self.forget(unit, deadline) {
+            // It did not fail, so it is gone already.
+            Err(BusError::Method { .. }) => Ok(Stopped::Now),
+            other => other.map(|()| Stopped::Now),
+        }
+    }
+
+    fn forget(&mut self, unit: &str, deadline: Instant) -> Result<(), BusError> {
+        let mut body = Encoder::default();
+        body.text(unit);
+        self.0.call(MANAGER, "ResetFailedUnit", "s", &body.bytes(), deadline).map(drop)
+    }
+
+    /// Calls a method that answers with a job, and waits until that job is removed.
+    fn job(
+        &mut self,
+        member: &'static str,
+        signature: &str,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<String, BusError> {
+        let reply = self.0.call(MANAGER, member, signature, body, deadline)?;
+        let job = Decoder::new(&reply.body).text()?.to_owned();
+        loop {
+            let signal = self.0.signal(member, deadline)?;
+            if signal.member != "JobRemoved" || signal.signature != "uoss" {
+                continue;
+            }
+            let mut decoder = Decoder::new(&signal.body);
+            let (_id, path, _unit) = (decoder.u32()?, decoder.text()?, decoder.text()?);
+            if path == job {
+                return Ok(decoder.text()?.to_owned());
+            }
+        }
+    }
+}
+
+/// Name, mode, properties and no further units.
+fn start_body(scope: &Scope, pid: i32) -> Vec<u8> {
+    let first = [
+        Property { name: "Slice".to_owned(), value: Value::Text(scope.slice.clone()) },
+        Property { name: "PIDs".to_owned(), value: Value::U32s(vec![pid as u32]) },
+    ];
+    let mut body = Encoder::default();
+    body.text(&scope.unit).text("replace");
+    body.array(8, |e| {
+        for property in first.iter().chain(&scope.properties) {
+            e.align(8).text(&property.name).variant(&property.value);
+        }
+    });
+    body.array(8, |_| {});
+    body.bytes()
+}
+
+fn connect(bus: Bus) -> Result<UnixStream, BusError> {
+    let address = match bus {
+        Bus::System => std::env::var("DBUS_SYSTEM_BUS_ADDRESS")
+            .unwrap_or_else(|_| "unix:path=/run/dbus/system_bus_socket".to_owned()),
+        Bus::User { uid } => std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_else(|_| {
+            let dir = std::env::var("XDG_RUNTIME_DIR");
+            format!("unix:path={}/bus", dir.unwrap_or_else(|_| format!("/run/user/{uid}")))
+        }),
+    };
+    let mut last = None;
+    for one in address.split(';').filter(|one| !one.is_empty()) {
+        match connect_to(one) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or(BusError::Address { address }))
+}
+
+fn connect_to(address: &str) -> Result<UnixStream, BusError> {
+    let unsupported = || BusError::Address { address: address.to_owned() };
+    let failed = |cause| BusError::Connect { address: address.to_owned(), cause };
+    let pairs = address.strip_prefix("unix:").ok_or_else(unsupported)?;
+    for (key, value) in pairs.split(',').filter_map(|pair| pair.split_once('=')) {
+        let name = unescape(value).ok_or_else(unsupported)?;
+        let peer = match key {
+            "path" => SocketAddr::from_pathname(name).map_err(failed)?,
+            "abstract" => SocketAddr::from_abstract_name(name).map_err(failed)?,
+            _ => continue,
+        };
+        return UnixStream::connect_addr(&peer).map_err(failed);
+    }
+    Err(unsupported())
+}
+
+/// Undoes the `%XX` of an address.
+fn unescape(value: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dbus::{Message, fake};
+    use super::*;
+    use crate::plan::cgroup::path::CgroupPath;
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(300)
+    }
+
+    fn scope() -> Scope {
+        Scope {
+            mount: "/sys/fs/cgroup".into(),
+            path: CgroupPath::new(Path::new("system.slice/c-1.scope")).unwrap(),
+            slice: "system.slice".into(),
+            unit: "c-1.scope".into(),
+            bus: Bus::System,
+            properties: vec![
+                Property { name: "Delegate".into(), value: Value::Bool(true) },
+                Property { name: "MemoryMax".into(), value: Value::U64(4096) },
+                Property { name: "AllowedCPUs".into(), value: Value::Bytes(vec![3]) },
+                Property { name: "After".into(), value: Value::Texts(vec!["a".into()]) },
+            ],
+        }
+    }
+
+    fn job_reply(call: &Message, path: &str) -> Vec<u8> {
+        let mut body = Encoder::default();
+        body.text(path);
+        fake::reply(call, "o", body)
+    }
+
+    fn removed(path: &str, result: &str) -> Vec<u8> {
+        let mut body = Encoder::default();
+        body.u32(7).text(path).text("c-1.scope").text(result);
+        fake::signal("JobRemoved", "uoss", body)
+    }
+
+    /// A service manager that answers by `answer`, and the names of the methods it was asked.
+    fn manager(
+        mut answer: impl FnMut(&Message) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> (ServiceManager, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let stream = fake::bus(move |call| {
+            log.lock().unwrap().push(call.member.clone());
+            match call.member.as_str() {
+                "Hello" | "AddMatch" => vec![fake::reply(call, "", Encoder::default())],
+                _ => answer(call),
+            }
+        });
+        (ServiceManager::new(stream, soon()).unwrap(), asked)
+    }
+
+    /// CG-50.
+    #[test]
+    fn a_scope_is_started_when_its_own_job_is_done() {
+        let (mut manager, asked) = manager(|call| {
+            vec![
+                removed("/job/1", "failed"),
+                job_reply(call, "/job/2"),
+                removed("/job/3", "failed"),
+                removed("/job/2", "done"),
+            ]
+        });
+        assert_eq!(manager.start(&scope(), 42, soon()).unwrap(), "done");
+        assert_eq!(*asked.lock().unwrap(), ["Hello", "AddMatch", "StartTransientUnit"]);
+    }
+
+    #[test]
+    fn a_unit_left_by_an_earlier_container_is_forgotten() {
+        let mut tries = 0;
+        let (mut manager, asked) = manager(move |call| match call.member.as_str() {
+            "StartTransientUnit" => {
+                tries += 1;
+                if tries == 1 {
+                    let name = "org.freedesktop.systemd1.UnitExists";
+                    return vec![fake::error(call, name, "already loaded")];
+                }
+                vec![job_reply(call, "/j"), removed("/j", "done")]
+            }
+            _ => vec![fake::reply(call, "", Encoder::default())],
+        });
+        assert_eq!(manager.start(&scope(), 42, soon()).unwrap(), "done");
+        assert_eq!(
+            asked.lock().unwrap()[2..],
+            ["StartTransientUnit", "ResetFailedUnit", "StartTransientUnit"]
+        );
+    }
+
+    /// CG-50.
+    #[test]
+    fn a_busy_service_manager_is_not_waited_for_for_ever() {
+        let (mut manager, _) = manager(|call| vec![job_reply(call, "/j")]);
+        let error = manager.start(&scope(), 42, soon()).unwrap_err();
+        assert_eq!(error.to_string(), "StartTransientUnit: no answer at the deadline");
+    }
+
+    /// CG-53.
+    #[test]
+    fn stopping_a_unit_that_is_gone_is_no_error() {
+        let (mut manager, _) = manager(|call| {
+            vec![fake::error(call, "org.freedesktop.systemd1.NoSuchUnit", "not loaded")]
+        });
+        assert_eq!(manager.stop("c-1.scope", soon()).unwrap(), Stopped::Before);
+    }
+
+    #[test]
+    fn stopping_waits_for_the_job_and_forgets_the_unit() {
+        let (mut manager, asked) = manager(|call| match call.member.as_str() {
+            "StopUnit" => vec![job_reply(call, "/j"), removed("/j", "done")],
+            _ => vec![fake::error(call, "org.freedesktop.systemd1.NoSuchUnit", "not loaded")],
+        });
+        assert_eq!(manager.stop("c-1.scope", soon()).unwrap(), Stopped::Now);
+        assert_eq!(asked.lock().unwrap()[2..], ["StopUnit", "ResetFailedUnit"]);
+    }
+
+    #[test]
+    fn the_request_is_laid_out_as_its_signature_says() {
+        let bytes = start_body(&scope(), 42);
+        let mut decoder = Decoder::new(&bytes);
+        assert_eq!(decoder.text().unwrap(), "c-1.scope");
+        assert_eq!(decoder.text().unwrap(), "replace");
+        let mut properties = Vec::new();
+        decoder
+            .each(8, |d| {
+                d.align(8);
+                let name = d.text()?.to_owned();
+                let signature = d.signature()?.to_owned();
+                match signature.as_str() {
+                    "b" | "u" => drop(d.u32()?),
+                    "t" => drop((d.align(8), d.u32()?, d.u32()?)),
+                    "s" => drop(d.text()?),
+                    "as" => d.each(4, |d| d.text().map(drop))?,
+                    "ay" => d.each(1, |d| d.byte().map(drop))?,
+                    "au" => d.each(4, |d| d.u32().map(drop))?,
+                    other => panic!("{other}"),
+                }
+                properties.push((name, signature));
+                Ok(())
+            })
+            .unwrap();
+        decoder.each(8, |_| panic!("further units")).unwrap();
+        assert!(decoder.is_at_end());
+        let expected = [
+            ("Slice", "s"),
+            ("PIDs", "au"),
+            ("Delegate", "b"),
+            ("MemoryMax", "t"),
+            ("AllowedCPUs", "ay"),
+            ("After", "as"),
+        ];
+        assert_eq!(properties, expected.map(|(name, kind)| (name.to_owned(), kind.to_owned())));
+    }
+
+    const BUS_CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><listen>unix:path=ADDRESS</listen><auth>EXTERNAL</auth><policy context="default">
+<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/><allow user="*"/>
+</policy></busconfig>"#;
+
+    /// The daemon checks every message against its signature and hangs up on a malformed one, so
+    /// its answer that nobody has the name proves the request well-formed.
+    #[test]
+    fn a_real_bus_takes_the_request() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("bus");
+        let config = dir.path().join("config");
+        std::fs::write(&config, BUS_CONFIG.replace("ADDRESS", &socket.to_string_lossy())).unwrap();
+        let daemon = std::process::Command::new("dbus-daemon")
+            .args(["--nofork", "--nopidfile", "--config-file"])
+            .arg(&config)
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        let Ok(mut daemon) = daemon else {
+            eprintln!("skipped: no dbus-daemon");
+            return;
+        };
+        let late = Instant::now() + Duration::from_secs(5);
+        while !socket.exists() && Instant::now() < late {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let stream = connect_to(&format!("unix:path={}", socket.display())).unwrap();
+        let result = ServiceManager::new(stream, late).and_then(|mut m| m.start(&scope(), 1, late));
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        let error = result.unwrap_err();
+        assert!(
+            matches!(&error, BusError::Method { name, .. } if name.ends_with("ServiceUnknown")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn addresses_of_other_kinds_are_refused() {
+        assert!(matches!(connect_to("tcp:host=x"), Err(BusError::Address { .. })));
+        assert!(matches!(connect_to("unix:tmpdir=/x"), Err(BusError::Address { .. })));
+        assert!(matches!(connect_to("unix:path=/nonexistent"), Err(BusError::Connect { .. })));
+        assert_eq!(unescape("/a%2Fb").as_deref(), Some("/a/b"));
+        assert_eq!(unescape("/a%2"), None);
+    }
+}
