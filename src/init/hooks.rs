@@ -1,6 +1,5 @@
 //! Hooks that run in the container (runtime.md, Lifecycle; config.md, POSIX-platform Hooks).
 
-use super::At;
 use crate::sys::process::{Exit, StringArray, getpid};
 use crate::sys::spawn::{self, Outcome, Program};
 use crate::sys::{self, Errno, fd};

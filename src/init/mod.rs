@@ -15,7 +15,7 @@ mod process;
 mod rootfs;
 mod tty;
 
-pub use hooks::{Hook, StateText};
+pub use hooks::{Fault, Hook, StateText};
 
 use crate::plan::Plan;
 use crate::sys::seccomp::SockFilter;

@@ -2,7 +2,7 @@
 
 use super::spawn::Child;
 use super::{Error, Undo, Wish, hooks, sentence, state_text};
-use crate::cgroup::{Manager, Placement, Prepared};
+use crate::cgroup::{Manager, Prepared};
 use crate::plan::Plan;
 use crate::plan::idmap::map_file;
 use crate::state::{Record, Status};
@@ -49,7 +49,7 @@ impl Driver<'_, '_> {
     }
 
     fn place(&self, pid: i32) -> Result<(), Error> {
-        if !self.(cgroup.placement == Placement::Done) {
+        if !self.cgroup.is_placed() {
             self.manager.place(pid)?;
         }
         let Some(maps) = &self.plan.id_maps else { return Ok(()) };

@@ -198,7 +198,8 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
     };
     let owner = process::geteuid();
     let record = Record::of_plan(plan, manager.record(), wish.now.clone(), owner);
-    let mut undo = Undo { entry: &entry, record: &record, pidfd: None, stop_hooks: false };
+    let mut undo =
+        Undo { entry: &entry, record: &record, cgroup: false, pidfd: None, stop_hooks: false };
     match make(&entry, plan, &mut manager, &record, wish, &mut undo) {
         Ok((child, terminal, record, warnings)) => Ok(Launched {
             pid: child.pid,
@@ -226,7 +227,10 @@ fn make(
     undo: &mut Undo<'_>,
 ) -> Result<Made, Error> {
     entry.write_intent(record)?;
+    // On failure it has undone its own work, and what is there then belongs to somebody else.
     let cgroup = manager.prepare()?;
+    undo.cgroup = true;
+    let record = &Record { cgroup: manager.record(), ..record.clone() };
     let mut warnings: Vec<_> = cgroup.warnings.iter().map(ToString::to_string).collect();
     let state = state_text(plan, record, Status::Creating);
     let staged = stage::stage(entry, plan, &cgroup, wish.until, state, &mut warnings)?;
@@ -316,6 +320,8 @@ pub(crate) fn state_of(id: &str, record: &Record, status: Status) -> StateText {
 pub(crate) struct Undo<'a> {
     entry: &'a Entry,
     record: &'a Record,
+    /// Whether the cgroup is ours.
+    cgroup: bool,
     pidfd: Option<OwnedFd>,
     /// Whether hooks have been run, so that their counterparts have to be.
     stop_hooks: bool,
@@ -330,7 +336,10 @@ impl Undo<'_> {
             let _ = process::pidfd_signal(pidfd.as_fd(), SIGKILL);
             let _ = process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes);
         }
-        let ended = manager.kill_all(deadline).and_then(|()| manager.remove(deadline));
+        let ended = match self.cgroup {
+            true => manager.kill_all(deadline).and_then(|()| manager.remove(deadline)),
+            false => Ok(()),
+        };
         unmount(self.record);
         if self.stop_hooks {
             let _ = run_poststop(self.entry.id.as_str(), self.record);

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::stage::Staged;
-use crate::cgroup::{Placement, Prepared};
+use crate::cgroup::Prepared;
 use crate::init;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
@@ -21,7 +21,7 @@ pub(super) struct Child {
 /// Clones init.
 pub(super) fn spawn(plan: &Plan, mut staged: Staged, cgroup: &Prepared) -> Result<Child, Error> {
     let new = plan.namespaces.new & !staged.input.unshare & !ns::TIME;
-    let birth = cgroup.birth.as_ref().filter(|_| (cgroup.placement == Placement::Done));
+    let birth = cgroup.birth.as_ref().filter(|_| cgroup.is_placed());
     let home = staged.pid_namespace.as_ref().map(enter).transpose()?;
     let cloned = process::clone3(new, birth.map(AsFd::as_fd));
     if let (Ok(Cloned::Child), _) = (&cloned, &home) {

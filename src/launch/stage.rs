@@ -1,7 +1,7 @@
 //! Before the clone: everything that init needs and can only be got from the host's side.
 
 use super::{Error, Until, hooks};
-use crate::cgroup::{Placement, Prepared};
+use crate::cgroup::Prepared;
 use crate::init::{Input, Program, StateText, Waits};
 use crate::plan::Plan;
 use crate::plan::mounts::Content;
@@ -60,7 +60,7 @@ pub(super) fn stage(
 /// What init has to wait for, and which namespaces it makes only then.
 fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
     let new_users = plan.namespaces.is_new(Kind::User);
-    let late_cgroup = cgroup.birth.is_none() || cgroup.placement == Placement::AfterClone;
+    let late_cgroup = cgroup.birth.is_none() || !cgroup.is_placed();
     let mut unshare = 0;
     if new_users {
         // Made at birth they would belong to ids that are not mapped yet: /dev/mqueue and
@@ -73,7 +73,7 @@ fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
     }
     let hooks = &plan.hooks;
     let waits = Waits {
-        placement: new_users || cgroup.placement == Placement::AfterClone,
+        placement: new_users || !cgroup.is_placed(),
         hooks: !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty(),
     };
     (waits, unshare & plan.namespaces.new)
