@@ -84,6 +84,8 @@ steps! {
     IsolateMounts "stop mount propagation to the host" Rootfs,
     /// Make the root file system a mount of its own.
     RootTree "make the root file system a mount" Rootfs,
+    /// Copy the device that covers masked files.
+    NullDevice "copy /dev/null of the host" Rootfs,
     /// Keep or make the handle through which /proc is written.
     Procfs "open a private procfs" Rootfs,
     /// Find or make a mount point. Item: index in `/mounts`.

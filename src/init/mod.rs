@@ -39,8 +39,6 @@ pub struct Input {
     pub namespaces: Vec<Option<OwnedFd>>,
     /// Detached copies of bind sources, parallel to the plan's mounts; none for other mounts.
     pub sources: Vec<Option<OwnedFd>>,
-    /// The host's /dev/null, proven to be it.
-    pub null: OwnedFd,
     /// The state for hooks that run in the container.
     pub state: StateText,
     /// createContainer hooks.
@@ -112,6 +110,7 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
     namespaces::name_host(plan)?;
 
     let root = rootfs::enter(plan)?;
+    let null = paths::copy_null_if_needed(plan)?;
     mounts::mount_all(plan, input, root.as_fd())?;
     devices::make_all(plan, root.as_fd())?;
     let terminal = tty::open(plan, input, root.as_fd())?;
@@ -125,7 +124,7 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
 
     let procfs = process::procfs_if_needed(plan)?;
     paths::write_sysctls(plan, procfs.as_ref())?;
-    paths::restrict(plan, root.as_fd(), input.null.as_fd())?;
+    paths::restrict(plan, root.as_fd(), null)?;
     rootfs::finish(plan, root.as_fd())?;
 
     if let (Some(wanted), Some(program)) = (&plan.process, &mut input.program) {

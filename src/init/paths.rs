@@ -29,21 +29,61 @@ pub(super) fn write_sysctls(plan: &Plan, procfs: Option<&OwnedFd>) -> Result<(),
     Ok(())
 }
 
+/// A mount that covers many paths.
+pub(super) struct Cover {
+    tree: OwnedFd,
+    attached: bool,
+}
+
+impl Cover {
+    fn new(tree: OwnedFd) -> Self {
+        Self { tree, attached: false }
+    }
+
+    /// Covers a path: the first by the mount itself, the others by copies of it, as a mount can
+    /// be copied only once it belongs to the namespace (open_tree(2) before Linux 6.15).
+    fn over(&mut self, target: BorrowedFd<'_>) -> sys::Result<()> {
+        if self.attached {
+            let copy = mount::clone_tree(self.tree.as_fd(), c"", Reach::Single)?;
+            return mount::attach(copy.as_fd(), target);
+        }
+        self.attached = true;
+        mount::attach(self.tree.as_fd(), target)
+    }
+}
+
+/// The host's /dev/null, which covers masked files: never a link, and the device itself
+/// (CVE-2025-31133). It is copied before the root changes, when it is still there.
+pub(super) fn copy_null_if_needed(plan: &Plan) -> Result<Option<Cover>, Failure> {
+    if plan.masked_paths.is_empty() {
+        return Ok(None);
+    }
+    let copy = || {
+        let null = fd::openat(fd::cwd(), c"/dev/null", fd::O_PATH | fd::O_NOFOLLOW, 0)?;
+        if !fd::fstat(null.as_fd())?.is_char(1, 3) {
+            return Err(Errno::ENODEV);
+        }
+        mount::clone_tree(null.as_fd(), c"", Reach::Single).map(Cover::new)
+    };
+    copy().at(Step::NullDevice, 0).map(Some)
+}
+
 /// Makes paths read-only and hides others; what is not there needs neither.
 pub(super) fn restrict(
     plan: &Plan,
     root: BorrowedFd<'_>,
-    null: BorrowedFd<'_>,
+    null: Option<Cover>,
 ) -> Result<(), Failure> {
     for (index, path) in plan.readonly_paths.iter().enumerate() {
         if let Some(target) = find(root, path.as_c_str()).at(Step::ReadonlyPath, index)? {
             make_readonly(target.as_fd()).at(Step::ReadonlyPath, index)?;
         }
     }
+    let Some(mut null) = null else { return Ok(()) };
     let mut empty = None;
     for (index, path) in plan.masked_paths.iter().enumerate() {
         if let Some(target) = find(root, path.as_c_str()).at(Step::MaskedPath, index)? {
-            mask(target.as_fd(), null, &mut empty).at(Step::MaskedPath, index)?;
+            mask(target.as_fd(), &mut null, &mut empty).at(Step::MaskedPath, index)?;
         }
     }
     Ok(())
@@ -69,24 +109,15 @@ fn make_readonly(target: BorrowedFd<'_>) -> sys::Result<()> {
 /// Covers a directory by an empty one, which all share, and anything else by /dev/null.
 fn mask(
     target: BorrowedFd<'_>,
-    null: BorrowedFd<'_>,
-    empty: &mut Option<OwnedFd>,
+    null: &mut Cover,
+    empty: &mut Option<Cover>,
 ) -> sys::Result<()> {
     if !fd::fstat(target)?.is_dir() {
-        let tree = mount::clone_tree(null, c"", Reach::Single)?;
-        return mount::attach(tree.as_fd(), target);
+        return null.over(target);
     }
     match empty {
-        Some(first) => {
-            let tree = mount::clone_tree(first.as_fd(), c"", Reach::Single)?;
-            mount::attach(tree.as_fd(), target)
-        }
-        None => {
-            let tree = empty_directory()?;
-            mount::attach(tree.as_fd(), target)?;
-            *empty = Some(tree);
-            Ok(())
-        }
+        Some(empty) => empty.over(target),
+        None => empty.insert(Cover::new(empty_directory()?)).over(target),
     }
 }
 

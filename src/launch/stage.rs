@@ -48,7 +48,6 @@ pub(super) fn stage(
         unshare,
         namespaces,
         sources: open_sources(plan, cgroup)?,
-        null: open_null()?,
         state,
         create_container: hooks::prepare(&plan.hooks.create_container, plan),
         start_container: hooks::prepare(&plan.hooks.start_container, plan),
@@ -148,16 +147,6 @@ fn open_sources(plan: &Plan, cgroup: &Prepared) -> Result<Vec<Option<OwnedFd>>, 
         _ => Ok(None),
     };
     plan.mounts.iter().map(copy).collect()
-}
-
-/// The host's /dev/null, which covers masked files: never a link, and the device itself
-/// (CVE-2025-31133).
-fn open_null() -> Result<OwnedFd, Error> {
-    let open = || {
-        let null = fd::openat(fd::cwd(), c"/dev/null", fd::O_PATH | fd::O_NOFOLLOW, 0)?;
-        if fd::fstat(null.as_fd())?.is_char(1, 3) { Ok(null) } else { Err(Errno::ENODEV) }
-    };
-    open().map_err(|source| open_error("/linux/maskedPaths", c"/dev/null", source))
 }
 
 fn prepare_program(plan: &Plan, warnings: &mut Vec<String>) -> Result<Option<Program>, Error> {

@@ -206,6 +206,12 @@ impl Entry {
         }
     }
 
+    /// Lets others take the lock.
+    pub fn unlock(&self) {
+        // Unlocking what is locked cannot fail.
+        let _ = fd::unlock(self.dir.as_fd());
+    }
+
     fn is_linked(&self) -> Result<bool, Errno> {
         let named = fd::lstat_at(fd::cwd(), &c_path(&self.path()))?;
         Ok(named.ino == fd::fstat(self.dir.as_fd())?.ino)

@@ -565,6 +565,15 @@ pub fn try_lock(fd: BorrowedFd<'_>) -> Result<()> {
         .map(drop)
 }
 
+/// Gives a lock of [`try_lock`] back.
+///
+/// # Errors
+/// Those of flock(2).
+pub fn unlock(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: no memory is passed.
+    retry(|| check(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_UN) }.into())).map(drop)
+}
+
 /// One entry of a directory.
 #[derive(Clone, Copy, Debug)]
 pub struct DirEntry<'b> {

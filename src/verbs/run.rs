@@ -68,6 +68,8 @@ pub fn run(context: &Context, request: &RunRequest, warn: Warn<'_>) -> Result<u8
         signal::block_all_and_listen().map_err(Error::system("listen for signals"))?;
     let mut launched = make(context, create, Until::Started, Attachment::Attached, warn)?;
     super::start::poststart(&launched.entry, &launched.record, warn)?;
+    // Others may work on the container while it runs.
+    launched.entry.unlock();
     let terminal = launched.terminal.take();
     let exit = Foreground { launched: &launched, signals: &signals, terminal: terminal.as_ref() }
         .attend();
