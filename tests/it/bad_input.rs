@@ -567,6 +567,7 @@ const ACCEPTED: [(&str, &[&str]); 2] = [
     (
         "crun",
         &[
+            "masked_paths_in_the_hosts_namespace",
             "no_args",
             "args_is_a_string",
             "argument_is_a_number",
