@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 mod harness;
 
+mod bad_input;
 mod lifecycle;
 mod mounts;
 mod process;
@@ -51,6 +52,7 @@ fn all() -> Vec<harness::Test> {
         ("terminal", terminal::tests()),
         ("process", process::tests()),
         ("mounts", mounts::tests()),
+        ("bad_input", bad_input::tests()),
     ];
     modules
         .into_iter()

@@ -23,6 +23,7 @@ tests![
     no_capabilities_means_none,
     a_user_keeps_only_ambient_capabilities,
     ambient_capabilities_survive_the_change_of_user,
+    an_ambient_capability_that_is_not_inheritable_is_left_out,
     an_unknown_capability_is_a_warning,
     no_new_privileges_is_set,
     set_uid_programs_work_unless_forbidden,
@@ -228,6 +229,14 @@ fn ambient_capabilities_survive_the_change_of_user() -> Outcome {
             json!({"bounding": list, "permitted": list, "effective": list, "inheritable": list, "ambient": list}),
         );
     assert_eq!(capability_sets(bundle), [CHOWN; 5]);
+    Ok(())
+}
+
+/// The kernel keeps ambient within inheritable; what breaks that is left out.
+fn an_ambient_capability_that_is_not_inheritable_is_left_out() -> Outcome {
+    let bundle = Bundle::new().set("/process/capabilities/ambient", json!(["CAP_KILL"]));
+    let given = AUDIT_WRITE | KILL | NET_BIND_SERVICE;
+    assert_eq!(capability_sets(bundle), [0, given, given, given, 0]);
     Ok(())
 }
 

@@ -16,6 +16,8 @@ pub struct Bundle {
     sandbox: Arc<Sandbox>,
     id: String,
     config: Value,
+    /// In place of `config`, for what is no JSON or should not be.
+    text: Option<Vec<u8>>,
 }
 
 impl Bundle {
@@ -29,7 +31,7 @@ impl Bundle {
         let id = format!("{}-{name}", sandbox.token());
         let mut config = base_config();
         config["linux"]["cgroupsPath"] = json!(format!("/{id}"));
-        let bundle = Self { sandbox: Arc::clone(sandbox), id, config };
+        let bundle = Self { sandbox: Arc::clone(sandbox), id, config, text: None };
         std::fs::create_dir(bundle.dir()).expect("make the bundle's directory");
         rootfs::populate(&bundle.rootfs());
         bundle.env(MARK, sandbox.token())
@@ -59,6 +61,19 @@ impl Bundle {
         let parent = self.config.pointer_mut(parent).expect("an object to remove from");
         parent.as_object_mut().expect("an object").remove(key);
         self
+    }
+
+    /// Makes config.json these bytes.
+    pub fn text(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
+    /// Makes config.json its JSON with one piece of text replaced.
+    pub fn with_text_replaced(self, from: &str, to: &str) -> Self {
+        let text = serde_json::to_string_pretty(&self.config).expect("serialise");
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        self.text(text.replacen(from, to, 1))
     }
 
     fn field(&mut self, pointer: &str) -> &mut Value {
@@ -164,8 +179,15 @@ impl Bundle {
 
     /// Writes config.json and tells the sandbox what to look for afterwards.
     pub fn write(&self) {
-        let text = serde_json::to_vec_pretty(&self.config).expect("serialise");
-        std::fs::write(self.dir().join("config.json"), text).expect("write config.json");
+        let text = self.text.clone();
+        let text =
+            text.unwrap_or_else(|| serde_json::to_vec_pretty(&self.config).expect("serialise"));
+        let file = self.dir().join("config.json");
+        // What a test has put there, be it a directory or a pipe, stays.
+        if file.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+            return self.sandbox.claim(&self.id, self.cgroup());
+        }
+        std::fs::write(file, text).expect("write config.json");
         self.sandbox.claim(&self.id, self.cgroup());
     }
 
