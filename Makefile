@@ -30,7 +30,10 @@ endif
 .PHONY: help deps build static test lint test-it demo conformance bench lines clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk '/^## / { said = substr($$0, 4) } \
+	      /^[a-z-]+:/ { name = $$1; sub(/:.*/, "", name); if (sub(/.*## /, "")) said = $$0; \
+	                   if (said) printf "  make %-12s %s\n", name, said } \
+	      !/^## / { said = "" }' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that anything below needs
 	@tests/deps $(ALL_PACKAGES)
