@@ -3,17 +3,23 @@
 LAB := target/lab
 LAB_KERNELS ?= uml-stable uml-newest qemu-stable
 LAB_SHELL ?= uml-newest
+# Patterns of the names of the jobs to run (tests/vm/jobs.toml).
+LAB_JOBS ?= lab-* unit-* suite-*
 # Options of the cargo that builds the programs under test: --release, say.
 LAB_CARGO ?=
 
 lab_disk := $(LAB)/rootfs.ext4
 lab_kernel = $(LAB)/kernels/$(1)/.built
 
-.PHONY: vm-test vm-shell lab-deps lab-programs lab-clean
+.PHONY: vm-test vm-compat vm-shell lab-deps lab-programs lab-clean
 
 ## Run the suite in virtual machines: cgroup v2, systemd, two kernels
 vm-test: lab-deps lab-programs $(lab_disk) $(foreach name,$(LAB_KERNELS),$(call lab_kernel,$(name)))
-	tests/vm/vm-test $(LAB_KERNELS)
+	LAB_JOBS='$(LAB_JOBS)' tests/vm/vm-test $(LAB_KERNELS)
+
+## The same suite in the same machines, aimed at the packaged runtimes
+vm-compat:
+	$(MAKE) vm-test LAB_JOBS='compat-*' LAB_KERNELS='$(filter uml-%,$(LAB_KERNELS))'
 
 ## A root shell in the machine LAB_SHELL
 vm-shell: lab-deps lab-programs $(lab_disk) $(call lab_kernel,$(LAB_SHELL))

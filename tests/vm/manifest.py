@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import pathlib
 import tomllib
 
 
@@ -17,9 +18,6 @@ class Job:
     kernels: list[str] = dataclasses.field(default_factory=lambda: ["*"])
     env: dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def runs_on(self, kernel: str) -> bool:
-        return any(fnmatch.fnmatch(kernel, pattern) for pattern in self.kernels)
-
 
 USERS = {
     "root": "root, in a delegated service of the system's manager",
@@ -29,8 +27,22 @@ USERS = {
 OUTPUTS = ("tests", "exit")
 
 
-def load(path: str) -> list[Job]:
-    with open(path, "rb") as file:
+def selected(directory: pathlib.Path, kernel: str) -> list[Job]:
+    """The jobs of a share's in/ directory that a machine is to run."""
+    patterns = (directory / "selection").read_text().split()
+    return [
+        job
+        for job in load(directory / "jobs.toml")
+        if matches(kernel, job.kernels) and matches(job.name, patterns)
+    ]
+
+
+def matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def load(path: pathlib.Path) -> list[Job]:
+    with path.open("rb") as file:
         jobs = [Job(**entry) for entry in tomllib.load(file)["job"]]
     names = [job.name for job in jobs]
     for job in jobs:

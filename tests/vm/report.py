@@ -19,17 +19,17 @@ OUTCOMES = ("passed", "failed", "skipped")
 
 
 def main(lab: pathlib.Path, kernels: list[str]) -> int:
-    jobs = manifest.load(pathlib.Path(__file__).with_name("jobs.toml"))
     directory = lab / "results"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
 
     machines = {}
     for kernel in kernels:
-        out = lab / "run" / kernel / "out"
+        share = lab / "run" / kernel
+        out = share / "out"
         shutil.copytree(out, directory / kernel, ignore=shutil.ignore_patterns("*.json", "*.new"))
-        expected = [job for job in jobs if job.runs_on(kernel)]
-        machines[kernel] = (facts(out), [result(out, job) for job in expected])
+        jobs = manifest.selected(share / "in", kernel)
+        machines[kernel] = (facts(out), [result(out, job) for job in jobs])
         junit(kernel, machines[kernel][1]).write(
             directory / f"{kernel}.xml", encoding="utf-8", xml_declaration=True
         )

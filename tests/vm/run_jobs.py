@@ -31,9 +31,8 @@ def main() -> None:
     shutil.copytree(SHARE / "in", INPUT)
     SCRATCH.mkdir(mode=0o755)
     write(SHARE / "out" / "facts.json", facts())
-    for job in manifest.load(INPUT / "jobs.toml"):
-        if job.runs_on(kernel):
-            run(job)
+    for job in manifest.selected(INPUT, kernel):
+        run(job)
 
 
 def run(job: manifest.Job) -> None:
@@ -76,6 +75,8 @@ def service(job: manifest.Job) -> list[str]:
     env = {
         "PATH": f"{INPUT}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": owner.pw_dir,
+        # /tmp is mounted nosuid and nodev, which the mounts of tests inherit.
+        "TMPDIR": str(scratch),
         "LAB_KERNEL": os.environ["LAB_KERNEL"],
         "CLOISON": f"{INPUT}/bin/cloison",
         **job.env,
