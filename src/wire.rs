@@ -187,7 +187,7 @@ impl Step {
 }
 
 /// Longest remark that travels with a failure: the kernel's own words, or a hook's last output.
-pub const REMARK: usize = 144;
+pub const REMARK: usize = 104;
 
 /// Why a step failed. Carries no text of ours: the launcher owns the plan and writes the sentence.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -260,7 +260,7 @@ pub enum ToInit {
     Start,
 }
 
-const FRAME: usize = 160;
+const FRAME: usize = 16 + REMARK;
 
 impl ToLauncher {
     fn encode(self) -> [u8; FRAME] {

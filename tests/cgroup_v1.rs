@@ -1,5 +1,6 @@
 //! Cgroups of this host's legacy hierarchies, as root; skipped where there are none.
 #![cfg(feature = "cgroup-v1")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use cloison::cgroup::{CgroupRecord, Error, Manager, Placement};
 use cloison::host::cgroup::{CgroupFacts, Own};

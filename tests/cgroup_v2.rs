@@ -1,6 +1,8 @@
 //! Cgroups of the kernel's unified hierarchy: as root, in mount namespaces of their own that show
 //! cgroup v2 alone, whatever layout the host has.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
 use cloison::cgroup::{CgroupRecord, Error, Manager, Placement};
 use cloison::host::cgroup::{CgroupFacts, Own};
 use cloison::plan::cgroup::{

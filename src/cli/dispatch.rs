@@ -24,6 +24,10 @@ pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> 
         return Err(Error::Usage { sentence });
     };
     reporter.debug(&format_args!("cloison {}: {verb:?}", verbs::features::VERSION));
+    if matches!(verb, Verb::Run(_) | Verb::Create(_)) {
+        // These put a process into a container. Before any other work: it starts all over.
+        crate::launch::seal::ensure()?;
+    }
     match verb {
         Verb::Run(run) => return self::run(&globals, run, reporter),
         Verb::Create(create) => self::create(&globals, create, reporter),
@@ -129,11 +133,7 @@ fn kill(globals: &Globals, kill: &options::Kill) -> Result<(), Error> {
     Ok(verbs::kill::kill(&context(globals)?, &request)?)
 }
 
-fn list(
-    globals: &Globals,
-    list: &options::List,
-    reporter: &mut Reporter,
-) -> Result<(), Error> {
+fn list(globals: &Globals, list: &options::List, reporter: &mut Reporter) -> Result<(), Error> {
     let context = context_at(globals, root::existing(globals.root.as_deref())?)?;
     let reports = verbs::list::list(&context, &mut warn(reporter))?;
     match (list.quiet, list.format) {

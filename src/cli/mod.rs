@@ -50,6 +50,8 @@ enum Error {
     Verb(#[from] crate::verbs::Error),
     #[error(transparent)]
     Spec(#[from] crate::verbs::spec::Error),
+    #[error(transparent)]
+    Seal(#[from] crate::launch::seal::Error),
     #[error("write standard output")]
     Output(#[source] std::io::Error),
     #[error("find the working directory")]
@@ -66,7 +68,7 @@ impl crate::error::Report for Error {
             Self::Usage { .. } | Self::Id(_) | Self::Signal(_) => code("USAGE"),
             Self::Log(error) => Facts { path: Some(error.path().to_owned()), ..Facts::default() },
             Self::Root(error) => Facts { path: error.path(), ..Facts::default() },
-            Self::Output(_) | Self::WorkingDirectory(_) => Facts::default(),
+            Self::Seal(_) | Self::Output(_) | Self::WorkingDirectory(_) => Facts::default(),
         }
     }
 }

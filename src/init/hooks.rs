@@ -102,8 +102,12 @@ pub(super) fn run_all(hooks: &[Hook], state: &StateText, step: Step) -> Result<(
             let (errno, prefix, number) = match fault {
                 Fault::Errno(errno) | Fault::NotExecuted(errno) => (errno, &b""[..], None),
                 Fault::TimedOut => (Errno::ETIMEDOUT, &b""[..], None),
-                Fault::Exited(Exit::Code(code)) => (Errno::ECHILD, &b"exit status "[..], Some(code)),
-                Fault::Exited(Exit::Signal(signal)) => (Errno::ECHILD, &b"signal "[..], Some(signal)),
+                Fault::Exited(Exit::Code(code)) => {
+                    (Errno::ECHILD, &b"exit status "[..], Some(code))
+                }
+                Fault::Exited(Exit::Signal(signal)) => {
+                    (Errno::ECHILD, &b"signal "[..], Some(signal))
+                }
             };
             let mut remark = fd::PathBuffer::default();
             let digits = number.map(|n| fd::Decimal::new(u64::from(n)));

@@ -4,7 +4,7 @@ use super::{At, Input};
 use crate::plan::Plan;
 use crate::plan::mounts::{Content, CopyUp, FileSystem, Links, Mount, may_cover};
 use crate::sys::fd::{self, PathBuffer};
-use crate::sys::mount::{self, FsContext, Reach};
+use crate::sys::mount::{self, AttrChange, FsContext, Reach};
 use crate::sys::resolve::{self, Missing};
 use crate::sys::{self, Errno};
 use crate::wire::{Failure, REMARK, Step};
@@ -12,11 +12,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Makes every mount of the plan below `root`.
-pub(super) fn mount_all(
-    plan: &Plan,
-    input: &Input,
-    root: BorrowedFd<'_>,
-) -> Result<(), Failure> {
+pub(super) fn mount_all(plan: &Plan, input: &Input, root: BorrowedFd<'_>) -> Result<(), Failure> {
     for (index, (mount, source)) in plan.mounts.iter().zip(&input.sources).enumerate() {
         Item { plan, mount, index, root }.carry_out(source.as_ref())?;
     }
@@ -52,8 +48,8 @@ impl Item<'_> {
         let tree = match source {
             Some(tree) => tree.as_fd(),
             None => {
-                opened = mount::clone_tree(fd::cwd(), path, reach)
-                    .at(Step::MountSource, self.index)?;
+                opened =
+                    mount::clone_tree(fd::cwd(), path, reach).at(Step::MountSource, self.index)?;
                 opened.as_fd()
             }
         };
@@ -73,23 +69,27 @@ impl Item<'_> {
 
     fn file_system(&self, fs: &FileSystem) -> Result<(), Failure> {
         let target = self.target(Missing::Directory)?;
-        let tree = self.create(fs)?;
+        // A copy has to be written before the mount may become read-only.
+        let at_once = if fs.copy_up == CopyUp::No { self.mount.attributes.set } else { 0 };
+        let tree = self.create(fs, at_once)?;
         self.check_target(target.as_fd(), tree.as_fd())?;
         if fs.copy_up == CopyUp::Yes {
             copy_up(target.as_fd(), tree.as_fd()).at(Step::MountCopyUp, self.index)?;
+            self.dress(tree.as_fd())?;
+        } else {
+            self.dress_tree(tree.as_fd())?;
         }
-        self.dress(tree.as_fd())?;
         mount::attach(tree.as_fd(), target.as_fd()).at(Step::MountAttach, self.index)
     }
 
     /// A detached mount of a new file system. On failure the kernel's own words come along:
     /// they name the parameter that it did not take.
-    fn create(&self, fs: &FileSystem) -> Result<OwnedFd, Failure> {
+    fn create(&self, fs: &FileSystem, attributes: u64) -> Result<OwnedFd, Failure> {
         let context = FsContext::open(&fs.fstype).at(Step::MountCreate, self.index)?;
         let told = |step: Step, result: sys::Result<()>| {
-            result.at(step, self.index).map_err(|failure| {
-                failure.with_remark(context.message(&mut [0; REMARK]))
-            })
+            result
+                .at(step, self.index)
+                .map_err(|failure| failure.with_remark(context.message(&mut [0; REMARK])))
         };
         told(Step::MountOption, context.set_string(c"source", &fs.source))?;
         for parameter in &fs.parameters {
@@ -100,23 +100,34 @@ impl Item<'_> {
             told(Step::MountOption, set)?;
         }
         told(Step::MountCreate, context.create())?;
-        // With the attributes in place from the start, unless a copy has to be written first.
-        context.mount(0).at(Step::MountCreate, self.index)
+        context.mount(attributes).at(Step::MountCreate, self.index)
     }
 
     /// Attributes and propagation, before the mount can be seen by anybody.
     fn dress(&self, tree: BorrowedFd<'_>) -> Result<(), Failure> {
-        for (change, reach) in
-            [(self.mount.attributes, Reach::Single), (self.mount.tree_attributes, Reach::Tree)]
-        {
-            if !change.is_empty() {
-                mount::set_attributes(tree, reach, change).at(Step::MountAttributes, self.index)?;
-            }
-        }
+        self.change(tree, self.mount.attributes, Reach::Single)?;
+        self.dress_tree(tree)
+    }
+
+    /// What a new mount cannot be made with.
+    fn dress_tree(&self, tree: BorrowedFd<'_>) -> Result<(), Failure> {
+        self.change(tree, self.mount.tree_attributes, Reach::Tree)?;
         for &(kind, reach) in &self.mount.propagation {
             mount::set_propagation(tree, reach, kind).at(Step::MountPropagation, self.index)?;
         }
         Ok(())
+    }
+
+    fn change(
+        &self,
+        tree: BorrowedFd<'_>,
+        change: AttrChange,
+        reach: Reach,
+    ) -> Result<(), Failure> {
+        if change.is_empty() {
+            return Ok(());
+        }
+        mount::set_attributes(tree, reach, change).at(Step::MountAttributes, self.index)
     }
 
     fn target(&self, missing: Missing) -> Result<OwnedFd, Failure> {

@@ -21,8 +21,8 @@ pub(super) fn write_proc(procfs: BorrowedFd<'_>, path: &CStr, value: &[u8]) -> s
 pub(super) fn write_sysctls(plan: &Plan, procfs: Option<&OwnedFd>) -> Result<(), Failure> {
     let Some(procfs) = procfs else { return Ok(()) };
     for (index, sysctl) in plan.sysctls.iter().enumerate() {
-        let path = fd::PathBuffer::join(&[b"sys/", sysctl.path.as_bytes()])
-            .at(Step::Sysctl, index)?;
+        let path =
+            fd::PathBuffer::join(&[b"sys/", sysctl.path.as_bytes()]).at(Step::Sysctl, index)?;
         write_proc(procfs.as_fd(), path.as_c_str(), sysctl.value.as_bytes())
             .at(Step::Sysctl, index)?;
     }
@@ -107,11 +107,7 @@ fn make_readonly(target: BorrowedFd<'_>) -> sys::Result<()> {
 }
 
 /// Covers a directory by an empty one, which all share, and anything else by /dev/null.
-fn mask(
-    target: BorrowedFd<'_>,
-    null: &mut Cover,
-    empty: &mut Option<Cover>,
-) -> sys::Result<()> {
+fn mask(target: BorrowedFd<'_>, null: &mut Cover, empty: &mut Option<Cover>) -> sys::Result<()> {
     if !fd::fstat(target)?.is_dir() {
         return null.over(target);
     }

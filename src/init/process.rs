@@ -54,8 +54,7 @@ pub(super) fn limit(wanted: &ProcessPlan, procfs: Option<&OwnedFd>) -> Result<()
     }
     if let Some(policy) = &wanted.memory_policy {
         let nodes = policy.nodes.as_ref().map(|nodes| &*nodes.0);
-        sched::set_memory_policy(policy.mode, nodes)
-            .at(Step::MemoryPolicy, 0)?;
+        sched::set_memory_policy(policy.mode, nodes).at(Step::MemoryPolicy, 0)?;
     }
     if let Some(persona) = wanted.personality {
         process::personality(persona).at(Step::Personality, 0)?;

@@ -4,7 +4,7 @@ use super::At;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::plan::rootfs::Switch;
-use crate::sys::mount::{self, AttrChange, Reach, attr};
+use crate::sys::mount::{self, AttrChange, Reach, attr, propagation};
 use crate::sys::resolve::{self, Missing};
 use crate::sys::{Errno, fd};
 use crate::wire::{Failure, Step};
@@ -15,14 +15,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(super) fn enter(plan: &Plan) -> Result<OwnedFd, Failure> {
     let path = plan.rootfs.path.as_c_str();
     let flags = fd::O_PATH | fd::O_DIRECTORY;
-    if !plan.namespaces.has(Kind::Mount) {
-        return fd::openat(fd::cwd(), path, flags, 0).at(Step::RootTree, 0);
+    if plan.namespaces.has(Kind::Mount) {
+        // Before anything is mounted: on most hosts / is shared, and what is mounted below it
+        // here would appear there.
+        mount::make_root_slave().at(Step::IsolateMounts, 0)?;
     }
-    // Before anything is mounted: on most hosts / is shared, and what is mounted below it here
-    // would appear there.
-    mount::make_root_slave().at(Step::IsolateMounts, 0)?;
     let target = fd::openat(fd::cwd(), path, flags, 0).at(Step::RootTree, 0)?;
     let tree = mount::clone_tree(target.as_fd(), c"", Reach::Tree).at(Step::RootTree, 0)?;
+    if !plan.namespaces.has(Kind::Mount) {
+        // All mounts of the container hang on this one, which the launcher takes away again.
+        mount::set_propagation(tree.as_fd(), Reach::Tree, propagation::PRIVATE)
+            .at(Step::RootTree, 0)?;
+    }
     mount::attach(tree.as_fd(), target.as_fd()).at(Step::RootTree, 0)?;
     Ok(tree)
 }

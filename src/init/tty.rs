@@ -29,7 +29,9 @@ pub(super) fn open(
     if plan.devices.own_dev {
         bind_console(root, slave.as_fd())?;
     }
-    ToLauncher::Terminal.send(input.link.as_fd(), Some(master.as_fd())).at(Step::SendTerminal, 0)?;
+    ToLauncher::Terminal
+        .send(input.link.as_fd(), Some(master.as_fd()))
+        .at(Step::SendTerminal, 0)?;
     Ok(Some(slave))
 }
 

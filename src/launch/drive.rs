@@ -26,8 +26,8 @@ impl Driver<'_, '_> {
     pub(super) fn drive(&mut self, child: &mut Child) -> Result<Option<OwnedFd>, Error> {
         let mut terminal = None;
         loop {
-            let frame = ToLauncher::receive(child.link.as_fd())
-                .map_err(|source| Error::Link { source })?;
+            let frame =
+                ToLauncher::receive(child.link.as_fd()).map_err(|source| Error::Link { source })?;
             let Some((message, fd)) = frame else { return Err(ended(child)) };
             match message {
                 ToLauncher::Waiting(step) => self.answer(step, child)?,

@@ -6,6 +6,7 @@
 
 mod drive;
 mod hooks;
+pub mod seal;
 mod sentence;
 mod spawn;
 mod stage;
@@ -18,6 +19,7 @@ pub(crate) use drive::await_start;
 use crate::cgroup::{self, Manager};
 use crate::init::StateText;
 use crate::plan::Plan;
+use crate::plan::namespaces::Kind;
 use crate::state::{self, Entry, Identity, InitRecord, Record, Status, Store};
 use crate::sys::process::{self, Block, Who};
 use crate::sys::signal::number::SIGKILL;
@@ -197,18 +199,18 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
         }
     };
     let owner = process::geteuid();
-    let record = Record::of_plan(plan, manager.record(), wish.now.clone(), owner);
+    let mut record = Record::of_plan(plan, manager.record(), wish.now.clone(), owner);
+    if !plan.namespaces.has(Kind::Mount) {
+        let before =
+            open_root(plan.rootfs.path.as_bytes()).and_then(|root| fd::mount_id(root.as_fd()));
+        record.root_mount_before = before.ok();
+    }
     let mut undo =
         Undo { entry: &entry, record: &record, cgroup: false, pidfd: None, stop_hooks: false };
     match make(&entry, plan, &mut manager, &record, wish, &mut undo) {
-        Ok((child, terminal, record, warnings)) => Ok(Launched {
-            pid: child.pid,
-            pidfd: child.pidfd,
-            terminal,
-            record,
-            warnings,
-            entry,
-        }),
+        Ok((child, terminal, record, warnings)) => {
+            Ok(Launched { pid: child.pid, pidfd: child.pidfd, terminal, record, warnings, entry })
+        }
         Err(error) => {
             undo.carry_out(&manager);
             Err(error)
@@ -241,8 +243,7 @@ fn make(
     let terminal = driver.drive(&mut child)?;
     let identity = Identity::of(child.pid, child.pidfd.as_fd())
         .map_err(|source| Error::Own { action: "identify init", source })?;
-    let created =
-        Record { init: Some(InitRecord { pid: child.pid, identity }), ..record.clone() };
+    let created = Record { init: Some(InitRecord { pid: child.pid, identity }), ..record.clone() };
     entry.commit(&created)?;
     hand_over(&wish, &child)?;
     match wish.until {
@@ -262,9 +263,8 @@ fn send(child: &spawn::Child, word: ToInit) -> Result<(), Error> {
 /// The pid file and the pidfd, both before the caller may count on the container.
 fn hand_over(wish: &Wish, child: &spawn::Child) -> Result<(), Error> {
     if let Some(socket) = &wish.pidfd_socket {
-        crate::sys::socket::send(socket.as_fd(), b"pidfd", Some(child.pidfd.as_fd())).map_err(
-            |source| Error::Send { what: "pidfd", option: "--pidfd-socket", source },
-        )?;
+        crate::sys::socket::send(socket.as_fd(), b"pidfd", Some(child.pidfd.as_fd()))
+            .map_err(|source| Error::Send { what: "pidfd", option: "--pidfd-socket", source })?;
     }
     if let Some(path) = &wish.pid_file {
         write_pid_file(path, child.pid)
@@ -350,14 +350,20 @@ impl Undo<'_> {
     }
 }
 
-/// Takes away the mounts of a container that has no mount namespace of its own.
+/// Takes away the mounts of a container that has no mount namespace of its own: all of them lie
+/// below one that covers its root file system.
 pub(crate) fn unmount(record: &Record) {
-    if !record.host_mounts {
-        return;
-    }
-    let Ok(path) = CString::new(record.rootfs.as_os_str().as_bytes()) else { return };
-    let flags = fd::O_PATH | fd::O_DIRECTORY;
-    if let Ok(root) = fd::openat(fd::cwd(), &path, flags, 0) {
+    let Some(before) = record.root_mount_before else { return };
+    let root = open_root(record.rootfs.as_os_str().as_bytes());
+    if let Ok(root) = root
+        && fd::mount_id(root.as_fd()).is_ok_and(|now| now != before)
+    {
+        // What cannot be detached now is told by the next create, which finds it in its way.
         let _ = mount::detach(root.as_fd());
     }
+}
+
+fn open_root(path: &[u8]) -> Result<OwnedFd, Errno> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    fd::openat(fd::cwd(), &path, fd::O_PATH | fd::O_DIRECTORY, 0)
 }

@@ -56,10 +56,16 @@ pub(super) fn render(plan: &Plan, failure: &Failure) -> InitError {
         | Step::MountCopyUp
         | Step::MountAttach) => mount(plan, step, item),
         Step::JoinNamespace => named(failure.step, plan.namespaces.join.get(item), |join| {
-            (format!("{} {:?}", join.kind.name(), join.path), pointer("/linux/namespaces", join.index))
+            (
+                format!("{} {:?}", join.kind.name(), join.path),
+                pointer("/linux/namespaces", join.index),
+            )
         }),
         Step::Device => named(failure.step, plan.devices.devices.get(item), |device| {
-            (device.path.to_string(), device.index.map_or_else(String::new, |i| pointer("/linux/devices", i)))
+            (
+                device.path.to_string(),
+                device.index.map_or_else(String::new, |i| pointer("/linux/devices", i)),
+            )
         }),
         Step::DevLink => named(failure.step, crate::plan::devices::LINKS.get(item), |(name, _)| {
             (format!("/dev/{}", name.to_string_lossy()), String::new())
@@ -233,9 +239,9 @@ fn exec_hint(failure: &Failure) -> Option<&'static str> {
 /// What a person can do about the errnos that mean more than they say.
 fn hint(failure: &Failure) -> Option<&'static str> {
     match (failure.step, failure.errno) {
-        (Step::MountAttach, Errno::ENOTDIR) => Some(
-            "are you trying to mount a directory onto a file, or a file onto a directory?",
-        ),
+        (Step::MountAttach, Errno::ENOTDIR) => {
+            Some("are you trying to mount a directory onto a file, or a file onto a directory?")
+        }
         (Step::MountTarget, Errno::EPERM) => {
             Some("the destination lies inside procfs, where only a few files may be covered")
         }

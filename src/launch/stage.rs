@@ -107,8 +107,8 @@ fn open_namespaces(plan: &Plan) -> Result<Namespaces, Error> {
 
 fn open_namespace(join: &Join) -> Result<OwnedFd, Error> {
     // Without blocking: the path could name a FIFO.
-    let namespace = fd::openat(fd::cwd(), &join.path, fd::O_RDONLY | fd::O_NONBLOCK, 0)
-        .map_err(|source| {
+    let namespace =
+        fd::openat(fd::cwd(), &join.path, fd::O_RDONLY | fd::O_NONBLOCK, 0).map_err(|source| {
             open_error(format!("/linux/namespaces/{}/path", join.index), &join.path, source)
         })?;
     let found = process::namespace_type(namespace.as_fd()).ok();

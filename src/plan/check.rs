@@ -66,9 +66,7 @@ pub fn unsupported(spec: &Spec) -> Result<(), Error> {
         ("/linux/netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
         (
             "/linux/seccomp/listenerPath",
-            linux
-                .and_then(|l| l.seccomp().as_ref())
-                .is_some_and(|s| s.listener_path().is_some()),
+            linux.and_then(|l| l.seccomp().as_ref()).is_some_and(|s| s.listener_path().is_some()),
         ),
     ];
     match fields.into_iter().find(|(_, given)| *given) {

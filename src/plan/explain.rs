@@ -272,7 +272,8 @@ fn hooks(plan: &Plan, page: &mut Page) -> fmt::Result {
     }
     page.section("hooks")?;
     for hook in all {
-        let timeout = hook.timeout.map_or_else(String::new, |t| format!(" within {} ms", t.as_millis()));
+        let timeout =
+            hook.timeout.map_or_else(String::new, |t| format!(" within {} ms", t.as_millis()));
         page.line(format_args!(
             "{} {}{} ({})",
             hook.pointer.point.name(),
@@ -322,7 +323,10 @@ fn process(wanted: &ProcessPlan, plan: &Plan, page: &mut Page) -> fmt::Result {
     if let Some(terminal) = process.terminal {
         match terminal.size {
             Some(size) => {
-                page.line(format_args!("terminal of {} rows and {} columns", size.rows, size.columns))?;
+                page.line(format_args!(
+                    "terminal of {} rows and {} columns",
+                    size.rows, size.columns
+                ))?;
             }
             None => page.line("terminal")?,
         }
@@ -335,7 +339,11 @@ fn process(wanted: &ProcessPlan, plan: &Plan, page: &mut Page) -> fmt::Result {
         ("ambient", wanted.caps.ambient),
     ] {
         let names: Vec<_> = caps::names(mask).collect();
-        page.line(format_args!("{name} capabilities {mask:#x} {}", names.join(" ")).to_string().trim_end())?;
+        page.line(
+            format_args!("{name} capabilities {mask:#x} {}", names.join(" "))
+                .to_string()
+                .trim_end(),
+        )?;
     }
     for limit in &wanted.rlimits {
         page.line(format_args!("rlimit {} {} {}", limit.resource, limit.soft, limit.hard))?;

@@ -264,7 +264,12 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         id: request.id.clone(),
         bundle: request.bundle.to_owned(),
         oci_version: spec.version().clone(),
-        annotations: spec.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        annotations: spec
+            .annotations()
+            .iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
         id_maps,
         hostname: names.hostname,
         domainname: names.domainname,

@@ -93,8 +93,7 @@ pub fn resolve(spec: &Spec, bundle: &Path, switch: Switch) -> Result<Rootfs, Err
     });
     let text = || path.display().to_string();
     Ok(Rootfs {
-        path: CString::new(path.as_os_str().as_bytes())
-            .map_err(|_| Error::Nul { path: text() })?,
+        path: CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::Nul { path: text() })?,
         readonly: root.readonly().unwrap_or(false),
         propagation: propagation.transpose()?,
         switch,

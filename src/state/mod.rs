@@ -157,7 +157,8 @@ impl Store {
         match fd::openat(fd::cwd(), &path, flags, 0) {
             Err(Errno::ENOENT) => {
                 use std::os::unix::fs::DirBuilderExt;
-                let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
+                let made =
+                    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
                 made.map_err(|e| self.root_error("make", errno_of(&e)))?;
                 fd::openat(fd::cwd(), &path, flags, 0)
             }
@@ -282,7 +283,9 @@ impl Entry {
     /// # Errors
     /// [`Error::File`].
     pub fn connect_to_gate(&self) -> Result<Option<OwnedFd>, Error> {
-        match self.gate_path().and_then(|path| socket::connect(path.as_c_str(), socket::Kind::Packet))
+        match self
+            .gate_path()
+            .and_then(|path| socket::connect(path.as_c_str(), socket::Kind::Packet))
         {
             Ok(connection) => Ok(Some(connection)),
             Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(None),

@@ -31,9 +31,10 @@ pub struct Record {
     pub cgroup: CgroupRecord,
     /// Whether it has a pid namespace of its own, so that the end of init ends all.
     pub own_pids: bool,
-    /// Whether its mounts lie in the namespace of the caller, below `rootfs`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub host_mounts: bool,
+    /// For a container whose mounts lie in the namespace of the caller: the number of the mount
+    /// that held `rootfs` before them. Another one there is the container's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_mount_before: Option<u64>,
     /// The program to start, as `args[0]` names it; none when the configuration has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
@@ -86,7 +87,7 @@ impl Record {
             annotations: plan.annotations.clone(),
             cgroup,
             own_pids: plan.namespaces.is_new(Kind::Pid),
-            host_mounts: !plan.namespaces.has(Kind::Mount),
+            root_mount_before: None,
             program: program(plan),
             init: None,
             poststart: hooks(&plan.hooks.poststart),
@@ -109,7 +110,9 @@ impl HookRecord {
         let env = match &hook.env {
             Environment::Given(env) => Some(texts(env)),
             Environment::OfRuntime => None,
-            Environment::OfProcess => Some(process.map_or_else(Vec::new, |p| texts(&p.process.env))),
+            Environment::OfProcess => {
+                Some(process.map_or_else(Vec::new, |p| texts(&p.process.env)))
+            }
         };
         let timeout = hook.timeout.map(|t| u32::try_from(t.as_millis()).unwrap_or(u32::MAX));
         Self { path: text(&hook.path), args: texts(&hook.args), env, timeout }

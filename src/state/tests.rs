@@ -21,7 +21,7 @@ fn record() -> Record {
         annotations: [("k".to_owned(), "v".to_owned())].into(),
         cgroup: CgroupRecord::Disabled,
         own_pids: true,
-        host_mounts: false,
+        root_mount_before: None,
         program: Some("sh".into()),
         init: None,
         poststart: Vec::new(),

@@ -217,6 +217,20 @@ pub fn is_readonly(path: &CStr) -> Result<bool> {
     Ok(st.f_flag & libc::ST_RDONLY != 0)
 }
 
+/// A number for the mount that holds the file behind `fd` (statx(2), `STATX_MNT_ID`).
+///
+/// # Errors
+/// Those of statx(2).
+pub fn mount_id(fd: BorrowedFd<'_>) -> Result<u64> {
+    // SAFETY: statx is plain data for which all zeroes is valid.
+    let mut st: libc::statx = unsafe { std::mem::zeroed() };
+    let (fd, empty, mask) = (fd.as_raw_fd(), c"".as_ptr(), libc::STATX_MNT_ID);
+    // SAFETY: the path is static and `st` is valid for writes during the call.
+    let ret = unsafe { libc::statx(fd, empty, libc::AT_EMPTY_PATH, mask, &raw mut st) };
+    check(ret.into())?;
+    Ok(st.stx_mnt_id)
+}
+
 /// readlinkat(2) into `buf`.
 ///
 /// # Errors

@@ -255,11 +255,9 @@ impl StringArray {
 /// # Errors
 /// Those of execve(2); it does not return otherwise.
 pub fn execve(path: &CStr, args: &StringArray, env: &StringArray) -> Result<Infallible> {
+    let (args, env) = (args.pointers.as_ptr(), env.pointers.as_ptr());
     // SAFETY: `path` is NUL-terminated, both arrays end with NULL and own their strings.
-    check(
-        unsafe { libc::execve(path.as_ptr(), args.pointers.as_ptr(), env.pointers.as_ptr()) }
-            .into(),
-    )?;
+    check(unsafe { libc::execve(path.as_ptr(), args, env) }.into())?;
     Err(Errno::EINVAL)
 }
 

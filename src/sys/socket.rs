@@ -4,6 +4,7 @@ use super::fd::own;
 use super::{Errno, Result, check, retry};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::null_mut;
 
 /// A connected pair of packet sockets, close-on-exec.
 ///
@@ -87,42 +88,12 @@ pub fn listen(path: &CStr) -> Result<OwnedFd> {
 /// # Errors
 /// Those of accept4(2) but `EINTR`.
 pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let (fd, flags) = (listener.as_raw_fd(), libc::SOCK_CLOEXEC);
     retry(|| {
         // SAFETY: null address and length ask for no peer address.
-        own(unsafe {
-            libc::accept4(
-                listener.as_raw_fd(),
-                std::ptr::null_mut(),
-                std::ptr::null_mut(),
-                libc::SOCK_CLOEXEC,
-            )
-        }
-        .into())
+        let ret = unsafe { libc::accept4(fd, null_mut(), null_mut(), flags) };
+        own(ret.into())
     })
-}
-
-/// The user on the other side of a connection (`SO_PEERCRED`).
-///
-/// # Errors
-/// Those of getsockopt(2).
-pub fn peer_uid(socket: BorrowedFd<'_>) -> Result<u32> {
-    // SAFETY: ucred is plain data for which all zeroes is valid.
-    let mut cred: libc::ucred = unsafe { std::mem::zeroed() };
-    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: both are writable and the length is that of the buffer.
-    check(
-        unsafe {
-            libc::getsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_PEERCRED,
-                (&raw mut cred).cast(),
-                &raw mut len,
-            )
-        }
-        .into(),
-    )?;
-    Ok(cred.uid)
 }
 
 /// Room for one descriptor in a control message, aligned as cmsg(3) asks.

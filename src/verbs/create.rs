@@ -66,7 +66,9 @@ pub(super) enum Attachment {
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// Nobody would hold the terminal.
-    #[error("/process/terminal: cannot allocate tty if cloison will detach without setting console socket")]
+    #[error(
+        "/process/terminal: cannot allocate tty if cloison will detach without setting console socket"
+    )]
     NoConsoleSocket,
     /// There is no terminal to send.
     #[error("cannot use console socket if cloison will not detach or allocate tty")]
@@ -82,7 +84,9 @@ pub enum RequestError {
         source: Errno,
     },
     /// A descriptor that was promised and is not there.
-    #[error("unable to stat preserved-fd {fd}: --preserve-fds {count} promises descriptors that are not open")]
+    #[error(
+        "unable to stat preserved-fd {fd}: --preserve-fds {count} promises descriptors that are not open"
+    )]
     MissingDescriptor {
         /// Its number.
         fd: i32,

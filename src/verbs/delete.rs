@@ -54,11 +54,7 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
 
 /// Ends every process, undoes everything on record, runs the poststop hooks, and removes the
 /// directory last.
-pub(super) fn destroy(
-    entry: &Entry,
-    record: Option<&Record>,
-    warn: Warn<'_>,
-) -> Result<(), Error> {
+pub(super) fn destroy(entry: &Entry, record: Option<&Record>, warn: Warn<'_>) -> Result<(), Error> {
     if let Some(record) = record {
         let deadline = Instant::now() + END_DEADLINE;
         end_init(record, deadline)?;

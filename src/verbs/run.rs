@@ -64,15 +64,14 @@ pub fn run(context: &Context, request: &RunRequest, warn: Warn<'_>) -> Result<u8
         process::set_child_subreaper(true).map_err(Error::system("become a subreaper"))?;
     }
     // Before the container exists: a signal that comes meanwhile is forwarded once it does.
-    let signals =
-        signal::block_all_and_listen().map_err(Error::system("listen for signals"))?;
+    let signals = signal::block_all_and_listen().map_err(Error::system("listen for signals"))?;
     let mut launched = make(context, create, Until::Started, Attachment::Attached, warn)?;
     super::start::poststart(&launched.entry, &launched.record, warn)?;
     // Others may work on the container while it runs.
     launched.entry.unlock();
     let terminal = launched.terminal.take();
-    let exit = Foreground { launched: &launched, signals: &signals, terminal: terminal.as_ref() }
-        .attend();
+    let exit =
+        Foreground { launched: &launched, signals: &signals, terminal: terminal.as_ref() }.attend();
     if request.keep == Keep::Remove {
         let request = super::DeleteRequest { id: create.id.clone(), force: true };
         super::delete::delete(context, &request, warn)?;
