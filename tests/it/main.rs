@@ -16,11 +16,23 @@ use std::process::ExitCode;
 
 mod harness;
 
+mod annotations;
 mod bad_input;
+mod cgroups;
+mod contracts;
+mod devices;
+mod explain;
+mod hooks;
+mod hostile;
 mod lifecycle;
 mod mounts;
+mod namespaces;
+mod paths;
 mod process;
+mod rootfs;
 mod run;
+mod seccomp;
+mod sysctl;
 mod terminal;
 
 fn main() -> ExitCode {
@@ -51,8 +63,20 @@ fn all() -> Vec<harness::Test> {
         ("run", run::tests()),
         ("terminal", terminal::tests()),
         ("process", process::tests()),
+        ("rootfs", rootfs::tests()),
         ("mounts", mounts::tests()),
+        ("devices", devices::tests()),
+        ("namespaces", namespaces::tests()),
+        ("hooks", hooks::tests()),
+        ("sysctl", sysctl::tests()),
+        ("paths", paths::tests()),
+        ("seccomp", seccomp::tests()),
+        ("cgroups", cgroups::tests()),
+        ("annotations", annotations::tests()),
+        ("hostile", hostile::tests()),
         ("bad_input", bad_input::tests()),
+        ("contracts", contracts::tests()),
+        ("explain", explain::tests()),
     ];
     modules
         .into_iter()

@@ -196,7 +196,7 @@ fn superblock_options_reach_the_file_system() -> Outcome {
         ["nosymfollow", "lazytime", "nolazytime", "iversion", "noiversion", "silent", "loud"]
     {
         needs::other_than("crun", "lacks nosymfollow, lazytime, iversion, silent and loud")?;
-        needs::other_than("runc", "lacks nosymfollow, lazytime, silent and loud before 1.2")?;
+        needs::since("runc", "1.2", "has nosymfollow, lazytime, silent and loud")?;
         tmpfs(&[option]);
     }
     assert!(tmpfs(&["nosymfollow"]).has("nosymfollow"));

@@ -330,7 +330,7 @@ fn oom_score_adjustment_is_set() -> Outcome {
 }
 
 fn personality_is_set() -> Outcome {
-    needs::other_than("runc", "knows no personality before 1.2")?;
+    needs::since("runc", "1.2", "knows personality")?;
     let machine = |bundle: Bundle| bundle.args(&["uname", "-m"]).output();
     if machine(Bundle::new()) != "x86_64" {
         return Err(Skip("asks for x86_64".to_owned()));
@@ -342,8 +342,8 @@ fn personality_is_set() -> Outcome {
 
 /// Fields that came with runtime-spec 1.1 and later.
 fn knows_scheduling() -> Result<(), Skip> {
-    needs::other_than("runc", "knows no scheduler before 1.2")?;
-    needs::other_than("crun", "knows no ioPriority before 1.9")
+    needs::since("runc", "1.2", "knows scheduler and ioPriority")?;
+    needs::since("crun", "1.9", "knows ioPriority")
 }
 
 fn scheduler_is_set() -> Outcome {

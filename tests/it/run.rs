@@ -262,7 +262,7 @@ fn a_preserved_descriptor_that_is_not_open_is_an_error() -> Outcome {
 }
 
 fn socket_activation_reaches_the_process() -> Outcome {
-    needs::other_than("crun", "does not pass LISTEN_PID on in this version")?;
+    needs::other_than("crun", "hands on the caller's LISTEN_PID")?;
     let bundle = Bundle::new().sh("cat <&3; echo $LISTEN_FDS $LISTEN_PID");
     let dir = bundle.host_dir("files");
     std::fs::write(dir.join("one"), "first\n").expect("write");

@@ -69,13 +69,6 @@ impl Bundle {
         self
     }
 
-    /// Makes config.json its JSON with one piece of text replaced.
-    pub fn with_text_replaced(self, from: &str, to: &str) -> Self {
-        let text = serde_json::to_string_pretty(&self.config).expect("serialise");
-        assert!(text.contains(from), "{from:?} is not in {text}");
-        self.text(text.replacen(from, to, 1))
-    }
-
     fn field(&mut self, pointer: &str) -> &mut Value {
         let mut at = &mut self.config;
         for key in pointer.trim_start_matches('/').split('/') {

@@ -41,11 +41,6 @@ impl Invocation {
         self
     }
 
-    pub fn no_env(mut self, key: &str) -> Self {
-        self.command.env_remove(key);
-        self
-    }
-
     pub fn dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
@@ -97,10 +92,6 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
         nix::sys::signal::kill(pid, signal).expect("signal the runtime");
@@ -109,11 +100,6 @@ impl Running {
     /// What the command has written to stdout so far.
     pub fn stdout(&self) -> String {
         read(&self.output.with_extension("stdout"))
-    }
-
-    /// Whether the command has ended by now.
-    pub fn ended(&mut self) -> bool {
-        self.child.try_wait().expect("wait").is_some()
     }
 
     pub fn finish(mut self) -> Finished {

@@ -30,7 +30,7 @@ mod sandbox;
 pub mod tty;
 
 pub use bundle::Bundle;
-pub use command::{Finished, Invocation};
+pub use command::Finished;
 pub use container::{Container, eventually};
 pub use hierarchies::{Namespace, enter_unified_view, in_private_mounts, on_host_hierarchies};
 pub use sandbox::{Sandbox, runtime_path};

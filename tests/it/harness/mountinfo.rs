@@ -3,8 +3,6 @@
 /// One line of `/proc/self/mountinfo`.
 #[derive(Debug, Clone)]
 pub struct Mount {
-    pub id: u32,
-    pub parent: u32,
     /// The part of the file system that is mounted.
     pub root: String,
     pub point: String,
@@ -13,7 +11,6 @@ pub struct Mount {
     /// `shared:N`, `master:N`, `unbindable`.
     pub propagation: Vec<String>,
     pub kind: String,
-    pub source: String,
     /// Per file system: `ro`, `size=64k`, …
     pub superblock: Vec<String>,
 }
@@ -48,14 +45,11 @@ fn line(line: &str) -> Mount {
     let mount: Vec<&str> = mount.split(' ').collect();
     let filesystem: Vec<&str> = filesystem.split(' ').collect();
     Mount {
-        id: mount[0].parse().expect("an id"),
-        parent: mount[1].parse().expect("an id"),
         root: mount[3].to_owned(),
         point: mount[4].to_owned(),
         options: list(mount[5]),
         propagation: mount[6..].iter().map(|tag| (*tag).to_owned()).collect(),
         kind: filesystem[0].to_owned(),
-        source: filesystem[1].to_owned(),
         superblock: list(filesystem[2]),
     }
 }

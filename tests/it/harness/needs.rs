@@ -13,14 +13,33 @@ fn unless(met: bool, reason: impl Into<String>) -> Result<(), Skip> {
     if met { Ok(()) } else { Err(Skip(reason.into())) }
 }
 
-/// The name in the first line of `RUNTIME --version`.
-pub fn runtime_name() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
+/// The first line of `RUNTIME --version`: name, the word "version", number.
+fn version_line() -> &'static str {
+    static LINE: OnceLock<String> = OnceLock::new();
+    LINE.get_or_init(|| {
         let output = std::process::Command::new(runtime_path()).arg("--version").output();
         let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
-        text.unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
+        text.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
     })
+}
+
+/// The name of the runtime under test.
+pub fn runtime_name() -> &'static str {
+    version_line().split(' ').next().unwrap_or_default()
+}
+
+/// The numbers of a version: major, minor, patch.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split(['.', '-', '+']).map_while(|number| number.parse().ok()).take(3).collect()
+}
+
+/// For what the named runtime has learnt in a version.
+pub fn since(runtime: &str, version: &str, lesson: &str) -> Result<(), Skip> {
+    let here = numbers(version_line().rsplit(' ').next().unwrap_or_default());
+    unless(
+        runtime_name() != runtime || here >= numbers(version),
+        format!("{runtime} {lesson} since {version}"),
+    )
 }
 
 /// For what is cloison's own: its sentences, its log, its explain verb.

@@ -1,0 +1,366 @@
+//! What engines parse: version, list, features, log, and other words that are
+//! part of the command line's contract.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::harness::{Bundle, Outcome, Sandbox, needs, tests};
+
+tests![
+    version_has_the_lines_that_engines_split,
+    list_has_a_table,
+    list_has_json,
+    list_has_ids_alone,
+    list_is_empty_without_containers,
+    list_survives_a_broken_entry,
+    features_are_json_with_versions,
+    features_name_what_engines_look_for,
+    features_agree_with_what_is_accepted,
+    spec_makes_a_configuration_that_runs,
+    spec_does_not_overwrite,
+    the_log_is_json_where_asked,
+    the_log_is_text_unless_asked,
+    the_log_is_empty_on_success,
+    the_log_is_appended_to,
+    debug_says_more,
+    errors_exit_with_one,
+    long_options_may_have_one_dash,
+    global_options_of_runc_are_accepted,
+    the_state_root_is_private,
+    help_is_success,
+    output_to_a_closed_pipe_is_no_crash,
+];
+
+/// A command of the runtime, in a fresh sandbox with an empty state root.
+fn fresh() -> std::sync::Arc<Sandbox> {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.root()).expect("make the root");
+    sandbox
+}
+
+fn version_has_the_lines_that_engines_split() -> Outcome {
+    let text = Sandbox::new().bare_runtime(&["--version"]).finish().ok().stdout;
+    let mut lines = text.lines();
+    let words: Vec<&str> = lines.next().expect("a line").split(' ').collect();
+    assert_eq!((words.len(), words[1]), (3, "version"), "{text}");
+    assert!(words[2].starts_with(|c: char| c.is_ascii_digit()), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("commit: ")), "{text}");
+    let spec = text.lines().find_map(|line| line.strip_prefix("spec: ")).expect("a spec line");
+    assert!(spec.starts_with("1."), "{text}");
+    if needs::cloison().is_ok() {
+        assert_eq!(Sandbox::new().bare_runtime(&["-v"]).finish().ok().stdout, text);
+    }
+    Ok(())
+}
+
+fn list_has_a_table() -> Outcome {
+    needs::other_than("crun", "has other columns")?;
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    let list = container.bundle().sandbox().runtime(&["list"]).finish().ok().stdout;
+    let lines: Vec<Vec<&str>> =
+        list.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]);
+    assert_eq!(lines[1][0], container.id());
+    assert_eq!(lines[1][1], container.pid.to_string());
+    assert_eq!(lines[1][2], "created");
+    assert_eq!(lines[1][3], container.bundle().dir().display().to_string());
+    assert_eq!(lines[1].len(), 6, "{list}");
+    assert_eq!(lines.len(), 2, "{list}");
+    Ok(())
+}
+
+fn list_has_json() -> Outcome {
+    let running = Bundle::new().args(&["sleep", "60"]).start();
+    let stopped = Bundle::in_sandbox(running.bundle().sandbox(), "b").args(&["true"]).start();
+    stopped.wait();
+    let list =
+        running.bundle().sandbox().runtime(&["list", "--format", "json"]).finish().ok().stdout;
+    let list: Value = serde_json::from_str(&list).unwrap_or_else(|e| panic!("{e}: {list}"));
+    let entries = list.as_array().expect("an array");
+    assert_eq!(entries.len(), 2, "{list}");
+    for (container, status) in [(&running, "running"), (&stopped, "stopped")] {
+        let entry = entries.iter().find(|entry| entry["id"] == container.id()).expect("an entry");
+        assert_eq!(entry["status"], status);
+        assert_eq!(entry["bundle"], container.bundle().dir().display().to_string());
+        assert!(
+            entry["pid"].is_i64() && entry["created"].is_string() && entry["owner"].is_string(),
+            "{entry}"
+        );
+    }
+    Ok(())
+}
+
+fn list_has_ids_alone() -> Outcome {
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    for option in ["--quiet", "-q"] {
+        let list = container.bundle().sandbox().runtime(&["list", option]).finish().ok().stdout;
+        assert_eq!(list, format!("{}\n", container.id()));
+    }
+    Ok(())
+}
+
+fn list_is_empty_without_containers() -> Outcome {
+    let sandbox = fresh();
+    assert_eq!(sandbox.runtime(&["list", "-q"]).finish().ok().stdout, "");
+    assert_eq!(sandbox.runtime(&["list"]).finish().ok().stdout.lines().count(), 1, "the head");
+    let json = sandbox.runtime(&["list", "-f", "json"]).finish().ok().stdout;
+    let json: Value = serde_json::from_str(&json).expect("json");
+    assert!(json.is_null() || json.as_array().is_some_and(Vec::is_empty), "{json}");
+    Ok(())
+}
+
+fn list_survives_a_broken_entry() -> Outcome {
+    needs::other_than("crun", "fails at the first broken entry")?;
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    let sandbox = container.bundle().sandbox();
+    fs::create_dir(sandbox.root().join("broken")).expect("mkdir");
+    let list = sandbox.runtime(&["list", "-q"]).finish();
+    assert!(list.stdout.lines().any(|line| line == container.id()), "{list}");
+    Ok(())
+}
+
+fn features() -> Result<Value, crate::harness::Skip> {
+    let output = Sandbox::new().bare_runtime(&["features"]).finish();
+    if needs::cloison().is_err() && output.code != 0 {
+        return Err(crate::harness::Skip("this version has no features verb".to_owned()));
+    }
+    Ok(serde_json::from_str(&output.ok().stdout).expect("json"))
+}
+
+fn features_are_json_with_versions() -> Outcome {
+    let features = features()?;
+    for key in ["ociVersionMin", "ociVersionMax"] {
+        assert!(
+            features[key].as_str().is_some_and(|version| version.starts_with("1.")),
+            "{features}"
+        );
+    }
+    Ok(())
+}
+
+/// The strings in an array.
+fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn features_name_what_engines_look_for() -> Outcome {
+    let features = features()?;
+    let hooks = strings(&features["hooks"]);
+    for hook in
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
+    {
+        assert!(hooks.contains(&hook), "{hook} in {hooks:?}");
+    }
+    let options = strings(&features["mountOptions"]);
+    for option in ["ro", "rbind", "rro", "nosuid", "rprivate"] {
+        assert!(options.contains(&option), "{option} in {options:?}");
+    }
+    let linux = &features["linux"];
+    for namespace in ["cgroup", "ipc", "mount", "network", "pid", "uts"] {
+        assert!(strings(&linux["namespaces"]).contains(&namespace), "{namespace}");
+    }
+    assert!(strings(&linux["capabilities"]).contains(&"CAP_CHOWN"));
+    assert_eq!(linux["cgroup"]["v2"], true);
+    assert_eq!(linux["seccomp"]["enabled"], true);
+    Ok(())
+}
+
+/// Every option that is announced can be used.
+fn features_agree_with_what_is_accepted() -> Outcome {
+    needs::cloison()?;
+    let features = features()?;
+    for option in strings(&features["mountOptions"]) {
+        if matches!(option, "remount" | "idmap" | "ridmap" | "bind" | "rbind" | "mand") {
+            continue;
+        }
+        let bundle = Bundle::new().mount("/m", "tmpfs", "tmpfs", &[option]).args(&["true"]);
+        let ran = bundle.run();
+        assert_eq!(ran.code, 0, "{option}: {ran}");
+    }
+    Ok(())
+}
+
+fn spec_makes_a_configuration_that_runs() -> Outcome {
+    let bundle = Bundle::new();
+    let dir = bundle.dir();
+    bundle.sandbox().runtime(&["spec", "--bundle", dir.to_str().expect("utf-8")]).finish().ok();
+    let file = dir.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).expect("read")).expect("json");
+    assert_eq!(config["process"]["terminal"], true);
+    assert_eq!(config["process"]["args"], serde_json::json!(["sh"]));
+    config["process"]["terminal"] = false.into();
+    config["process"]["args"] = serde_json::json!(["hostname"]);
+    config["process"]["rlimits"] = Value::Null;
+    config["linux"]["resources"] = serde_json::json!({});
+    let hostname = config["hostname"].as_str().expect("a host name").to_owned();
+    let bundle = bundle.text(config.to_string());
+    assert_eq!(bundle.output(), hostname);
+    Ok(())
+}
+
+fn spec_does_not_overwrite() -> Outcome {
+    let bundle = Bundle::new();
+    bundle.write();
+    let file = bundle.dir().join("config.json");
+    let before = fs::read(&file).expect("read");
+    bundle
+        .sandbox()
+        .runtime(&["spec"])
+        .dir(&bundle.dir())
+        .finish()
+        .refused()
+        .complains("config.json");
+    assert_eq!(fs::read(&file).expect("read"), before);
+    Ok(())
+}
+
+/// Runs a command with `--log`, and returns what the log holds afterwards.
+fn logged(sandbox: &Sandbox, options: &[&str], verb: &[&str]) -> String {
+    let log = sandbox.path().join("log");
+    let mut line = vec!["--log", log.to_str().expect("utf-8")];
+    line.extend(options);
+    line.extend(verb);
+    sandbox.runtime(&line).finish();
+    fs::read_to_string(log).unwrap_or_default()
+}
+
+fn the_log_is_json_where_asked() -> Outcome {
+    let sandbox = fresh();
+    let log = logged(&sandbox, &["--log-format", "json"], &["state", "nobody"]);
+    let entry: Value =
+        serde_json::from_str(&log).unwrap_or_else(|e| panic!("one object: {e}: {log}"));
+    assert_eq!(entry["level"], "error");
+    assert!(entry["msg"].as_str().is_some_and(|text| !text.is_empty()), "{log}");
+    let time = entry["time"].as_str().expect("a time");
+    assert!(time.len() >= 20 && &time[10..11] == "T", "RFC 3339: {time}");
+    Ok(())
+}
+
+fn the_log_is_text_unless_asked() -> Outcome {
+    needs::other_than("crun", "writes text in a form of its own")?;
+    let sandbox = fresh();
+    let log = logged(&sandbox, &[], &["state", "nobody"]);
+    assert!(log.starts_with("time=\"") && log.contains(" level=error msg="), "{log}");
+    assert_eq!(log.lines().count(), 1, "{log}");
+    Ok(())
+}
+
+/// podman reads the whole file as one object: nothing but an error may be in it.
+fn the_log_is_empty_on_success() -> Outcome {
+    needs::other_than("runc", "logs its warnings too")?;
+    let bundle = Bundle::new()
+        .push("/process/capabilities/bounding", "CAP_NO_SUCH")
+        .push("/process/capabilities/permitted", "CAP_NO_SUCH")
+        .args(&["true"]);
+    bundle.write();
+    let dir = bundle.dir();
+    let verb = ["run", "--bundle", dir.to_str().expect("utf-8"), bundle.id()];
+    assert_eq!(logged(bundle.sandbox(), &["--log-format", "json"], &verb), "");
+    Ok(())
+}
+
+fn the_log_is_appended_to() -> Outcome {
+    let sandbox = fresh();
+    let log = sandbox.path().join("log");
+    fs::write(&log, "before\n").expect("write");
+    logged(&sandbox, &[], &["state", "nobody"]);
+    let log = logged(&sandbox, &[], &["state", "nobody"]);
+    assert!(log.starts_with("before\n"), "{log}");
+    assert!(log.lines().count() >= 3, "{log}");
+    Ok(())
+}
+
+fn debug_says_more() -> Outcome {
+    let sandbox = fresh();
+    let log = logged(&sandbox, &["--debug", "--log-format", "json"], &["list"]);
+    for line in log.lines() {
+        let entry: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {log}"));
+        assert!(entry["level"].is_string() && entry["msg"].is_string(), "{line}");
+    }
+    if needs::cloison().is_ok() {
+        assert!(log.contains("\"debug\""), "{log}");
+    }
+    Ok(())
+}
+
+fn errors_exit_with_one() -> Outcome {
+    let sandbox = fresh();
+    sandbox.runtime(&["state", "nobody"]).finish().exits(1);
+    let bundle = Bundle::new().set("/root/path", "no-such-rootfs");
+    bundle.try_create().exits(1);
+    Ok(())
+}
+
+fn long_options_may_have_one_dash() -> Outcome {
+    needs::other_than("crun", "takes two dashes only")?;
+    let bundle = Bundle::new().args(&["hostname"]);
+    bundle.write();
+    let (root, dir) = (bundle.sandbox().root(), bundle.dir());
+    let bundle_option = format!("-bundle={}", dir.display());
+    let line = [
+        "-root",
+        root.to_str().expect("utf-8"),
+        "run",
+        "-no-subreaper",
+        &bundle_option,
+        bundle.id(),
+    ];
+    assert_eq!(bundle.sandbox().bare_runtime(&line).finish().ok().stdout, "box\n");
+    Ok(())
+}
+
+fn global_options_of_runc_are_accepted() -> Outcome {
+    let sandbox = fresh();
+    for options in [
+        &["--rootless", "false"][..],
+        &["--rootless=auto"],
+        &["--debug=false"],
+        &["--systemd-cgroup=false"],
+    ] {
+        if needs::cloison().is_err() && needs::other_than("crun", "").is_err() {
+            continue;
+        }
+        let mut line = options.to_vec();
+        line.push("list");
+        sandbox.runtime(&line).finish().ok();
+    }
+    Ok(())
+}
+
+fn the_state_root_is_private() -> Outcome {
+    needs::cloison()?;
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    let root = container.bundle().sandbox().root();
+    for dir in [root.clone(), root.join(container.id())] {
+        let mode = fs::metadata(&dir).expect("stat").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", dir.display());
+    }
+    Ok(())
+}
+
+fn help_is_success() -> Outcome {
+    let sandbox = Sandbox::new();
+    for line in [&["--help"][..], &["create", "--help"], &["list", "--help"]] {
+        let help = sandbox.bare_runtime(line).finish().ok();
+        assert!(!help.stdout.is_empty());
+    }
+    Ok(())
+}
+
+fn output_to_a_closed_pipe_is_no_crash() -> Outcome {
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    let sandbox = container.bundle().sandbox();
+    for verb in ["list", "features"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let (null, errors) = (std::process::Stdio::null(), sandbox.path().join("errors"));
+        let stderr = fs::File::create(&errors).expect("create");
+        sandbox.runtime(&[verb]).stdio(null, writer.into(), stderr.into()).finish();
+        let errors = fs::read_to_string(&errors).expect("read");
+        assert!(!errors.contains("panicked") && !errors.contains("goroutine"), "{errors}");
+    }
+    assert_eq!(container.status(), "created");
+    Ok(())
+}

@@ -1,0 +1,452 @@
+//! Hostile images: the root file system and what runs in it may be anything;
+//! nothing outside the root may be read, made or changed through it, and the
+//! runtime itself must be out of reach.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use serde_json::json;
+
+use crate::harness::tty::{Socket, Terminal};
+use crate::harness::{Bundle, Outcome, Sandbox, needs, runtime_path, tests};
+
+tests![
+    proc_as_a_link_is_refused,
+    proc_as_a_file_is_refused,
+    sys_as_a_link_is_refused,
+    dev_as_a_link_does_not_lead_outside,
+    links_in_a_plain_dev_do_not_lead_outside,
+    a_null_that_is_a_link_masks_nothing_else,
+    a_console_that_is_a_link_does_not_lead_outside,
+    mount_targets_do_not_lead_outside,
+    mount_targets_may_be_exchanged_all_the_time,
+    the_working_directory_does_not_lead_outside,
+    the_working_directory_is_no_leaked_descriptor,
+    masked_and_read_only_paths_do_not_lead_outside,
+    links_to_the_hosts_proc_are_not_followed,
+    only_the_standard_streams_are_open,
+    no_directory_of_the_host_is_open_in_init,
+    the_runtime_cannot_be_written_through_init,
+    the_runtime_is_not_run_for_the_container,
+    passwd_may_be_anything,
+    passwd_does_not_lead_outside,
+    a_program_path_does_not_lead_outside,
+    tmpcopyup_does_not_follow_links,
+];
+
+/// A directory of the host with one file, and the promise to look later
+/// whether anything has changed in it.
+struct Outside {
+    dir: PathBuf,
+    /// Keeps the directory until then.
+    _sandbox: Arc<Sandbox>,
+}
+
+impl Outside {
+    fn of(bundle: &Bundle) -> Self {
+        let dir = bundle.host_dir("outside");
+        fs::write(dir.join("file"), "untouched").expect("write");
+        fs::set_permissions(dir.join("file"), std::os::unix::fs::PermissionsExt::from_mode(0o640))
+            .expect("chmod");
+        Self { dir, _sandbox: Arc::clone(bundle.sandbox()) }
+    }
+
+    #[track_caller]
+    fn is_untouched(&self) {
+        let names: Vec<_> = fs::read_dir(&self.dir)
+            .expect("list")
+            .map(|entry| entry.expect("entry").file_name())
+            .collect();
+        assert_eq!(names, ["file"], "something was made outside");
+        let file = self.dir.join("file");
+        assert_eq!(fs::read_to_string(&file).expect("read"), "untouched");
+        let meta = file.symlink_metadata().expect("stat");
+        assert!(meta.is_file() && meta.mode() & 0o7777 == 0o640 && meta.uid() == 0, "{meta:?}");
+    }
+}
+
+/// Replaces a directory or file of the image by a link.
+fn replace_by_link(bundle: &Bundle, path: &str, target: &Path) {
+    let path = bundle.rootfs().join(path);
+    let _ = fs::remove_dir_all(&path);
+    let _ = fs::remove_file(&path);
+    symlink(target, path).expect("symlink");
+}
+
+fn proc_as_a_link_is_refused() -> Outcome {
+    for inside in [true, false] {
+        let bundle = Bundle::new();
+        let outside = Outside::of(&bundle);
+        let target = if inside { Path::new("/tmp") } else { outside.dir.as_path() };
+        replace_by_link(&bundle, "proc", target);
+        bundle.try_create().refused();
+        outside.is_untouched();
+    }
+    Ok(())
+}
+
+fn proc_as_a_file_is_refused() -> Outcome {
+    let bundle = Bundle::new();
+    fs::remove_dir(bundle.rootfs().join("proc")).expect("rmdir");
+    fs::write(bundle.rootfs().join("proc"), "").expect("write");
+    bundle.try_create().refused();
+    Ok(())
+}
+
+fn sys_as_a_link_is_refused() -> Outcome {
+    let bundle = Bundle::new();
+    let outside = Outside::of(&bundle);
+    replace_by_link(&bundle, "sys", &outside.dir);
+    bundle.try_create().refused();
+    outside.is_untouched();
+    Ok(())
+}
+
+/// Mounts without one at /dev, so that devices are made in the image itself.
+fn plain_dev(bundle: Bundle) -> Bundle {
+    bundle.set("/mounts", json!([{"destination": "/proc", "type": "proc", "source": "proc"}]))
+}
+
+/// Runs it to whatever end: what counts is what happened outside.
+fn run_anyhow(bundle: &Bundle) {
+    let _ = bundle.run();
+}
+
+fn dev_as_a_link_does_not_lead_outside() -> Outcome {
+    needs::since("runc", "1.3.6", "has CVE-2026-41579 mended")?;
+    needs::since("crun", "1.28", "has CVE-2026-47766 mended")?;
+    for with_mount in [true, false] {
+        let mut bundle = Bundle::new();
+        let outside = Outside::of(&bundle);
+        if !with_mount {
+            bundle = plain_dev(bundle);
+        }
+        replace_by_link(&bundle, "dev", &outside.dir);
+        run_anyhow(&bundle);
+        outside.is_untouched();
+        replace_by_link(&bundle, "dev", Path::new("../../outside"));
+        run_anyhow(&bundle);
+        outside.is_untouched();
+    }
+    Ok(())
+}
+
+fn links_in_a_plain_dev_do_not_lead_outside() -> Outcome {
+    for name in ["null", "zero", "tty", "ptmx", "fd", "stdin", "core", "pts", "shm"] {
+        let bundle = plain_dev(Bundle::new());
+        let outside = Outside::of(&bundle);
+        replace_by_link(&bundle, &format!("dev/{name}"), &outside.dir.join("file"));
+        run_anyhow(&bundle);
+        outside.is_untouched();
+    }
+    for path in ["/dev/net/tun", "/dev/x"] {
+        let bundle = plain_dev(Bundle::new()).push(
+            "/linux/devices",
+            json!({"path": path, "type": "c", "major": 10, "minor": 200, "fileMode": 0o666, "uid": 7, "gid": 7}),
+        );
+        let outside = Outside::of(&bundle);
+        replace_by_link(&bundle, "dev/net", &outside.dir);
+        replace_by_link(&bundle, "dev/x", &outside.dir.join("file"));
+        run_anyhow(&bundle);
+        outside.is_untouched();
+    }
+    Ok(())
+}
+
+fn a_null_that_is_a_link_masks_nothing_else() -> Outcome {
+    needs::since("runc", "1.2.8", "has CVE-2025-31133 mended")?;
+    let bundle = plain_dev(Bundle::new())
+        .set("/linux/maskedPaths", json!(["/proc/keys", "/etc/passwd"]))
+        .sh("echo written >>/proc/keys; echo written >>/etc/passwd; true");
+    let outside = Outside::of(&bundle);
+    fs::write(bundle.rootfs().join("victim"), "untouched").expect("write");
+    replace_by_link(&bundle, "dev/null", Path::new("/victim"));
+    run_anyhow(&bundle);
+    assert_eq!(fs::read_to_string(bundle.rootfs().join("victim")).expect("read"), "untouched");
+    replace_by_link(&bundle, "dev/null", &outside.dir.join("file"));
+    run_anyhow(&bundle);
+    outside.is_untouched();
+    Ok(())
+}
+
+fn a_console_that_is_a_link_does_not_lead_outside() -> Outcome {
+    let bundle = plain_dev(Bundle::new())
+        .set("/process/terminal", true)
+        .sh("echo into the console >/dev/console; true");
+    let outside = Outside::of(&bundle);
+    replace_by_link(&bundle, "dev/console", &outside.dir.join("file"));
+    let socket = Socket::listen(bundle.sandbox().path());
+    let created = bundle.invoke("create", &["--console-socket", socket.path()]).finish();
+    if created.code == 0 {
+        let (master, _) = socket.receive();
+        let container = bundle.adopt();
+        let _ = container.verb("start", &[], &[]);
+        let _ = Terminal::from_master(master).rest();
+    }
+    outside.is_untouched();
+    Ok(())
+}
+
+fn mount_targets_do_not_lead_outside() -> Outcome {
+    let bundle = Bundle::new();
+    let outside = Outside::of(&bundle);
+    let source = bundle.host_dir("source");
+    fs::write(source.join("file"), "source").expect("write");
+    let bundle = bundle
+        .bind(&source, "/link/made", &[])
+        .bind(&source.join("file"), "/link/file-made", &[])
+        .mount("/climbing/made", "tmpfs", "tmpfs", &[])
+        .mount("/../../outside/made", "tmpfs", "tmpfs", &[]);
+    replace_by_link(&bundle, "link", &outside.dir);
+    replace_by_link(&bundle, "climbing", Path::new("../../../outside"));
+    run_anyhow(&bundle);
+    outside.is_untouched();
+    Ok(())
+}
+
+/// CVE-2021-30465: another process exchanges a directory for a link between
+/// the look and the leap.
+fn mount_targets_may_be_exchanged_all_the_time() -> Outcome {
+    needs::since("runc", "1.1.14", "has CVE-2024-45310 mended")?;
+    let bundle = Bundle::new();
+    let outside = Outside::of(&bundle);
+    let source = bundle.host_dir("source");
+    fs::write(source.join("file"), "source").expect("write");
+    let bundle = bundle
+        .bind(&source, "/race/made", &[])
+        .bind(&source.join("file"), "/race/file-made", &[])
+        .mount("/race/deep/made", "tmpfs", "tmpfs", &[])
+        .push("/linux/devices", json!({"path": "/race/null", "type": "c", "major": 1, "minor": 3}));
+    let (here, there) = (bundle.rootfs().join("race"), bundle.rootfs().join("other"));
+    fs::create_dir(&here).expect("mkdir");
+    symlink(&outside.dir, &there).expect("symlink");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let exchange = RenameFlags::RENAME_EXCHANGE;
+                renameat2(AT_FDCWD, &here, AT_FDCWD, &there, exchange).expect("exchange");
+            }
+        });
+        let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..20 {
+                run_anyhow(&bundle);
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        assert!(tried.is_ok(), "a command did not end");
+    });
+    outside.is_untouched();
+    Ok(())
+}
+
+fn the_working_directory_does_not_lead_outside() -> Outcome {
+    let bundle = Bundle::new().set("/process/cwd", "/link/made").args(&["true"]);
+    let outside = Outside::of(&bundle);
+    replace_by_link(&bundle, "link", &outside.dir);
+    run_anyhow(&bundle);
+    outside.is_untouched();
+    Ok(())
+}
+
+/// CVE-2024-21626.
+fn the_working_directory_is_no_leaked_descriptor() -> Outcome {
+    for number in 3..16 {
+        for link in [format!("/proc/self/fd/{number}"), format!("/proc/self/fd/{number}/../..")] {
+            let bundle =
+                Bundle::new().set("/process/cwd", link).sh("ls -di . / | sort -u | wc -l; ls");
+            let ran = bundle.run();
+            assert!(
+                ran.code != 0 || !ran.stdout.contains("usr"),
+                "the process saw a directory of the host: {ran}"
+            );
+        }
+    }
+    let bundle = Bundle::new().set("/process/cwd", "/link").sh("ls");
+    replace_by_link(&bundle, "link", Path::new("/proc/self/fd/7"));
+    let ran = bundle.run();
+    assert!(ran.code != 0 || !ran.stdout.contains("usr"), "{ran}");
+    Ok(())
+}
+
+fn masked_and_read_only_paths_do_not_lead_outside() -> Outcome {
+    let bundle = Bundle::new()
+        .set("/linux/maskedPaths", json!(["/masked/file", "/masked-file"]))
+        .set("/linux/readonlyPaths", json!(["/read-only", "/read-only/file"]))
+        .sh("echo ready; sleep 60");
+    let outside = Outside::of(&bundle);
+    replace_by_link(&bundle, "masked", &outside.dir);
+    replace_by_link(&bundle, "masked-file", &outside.dir.join("file"));
+    replace_by_link(&bundle, "read-only", &outside.dir);
+    if bundle.try_create().code == 0 {
+        let container = bundle.adopt();
+        let _ = container.verb("start", &[], &[]);
+        fs::write(outside.dir.join("file"), "untouched").expect("not read-only for the host");
+    }
+    outside.is_untouched();
+    Ok(())
+}
+
+/// Magic links name objects, not paths: an image may hold one to what the
+/// runtime has open.
+fn links_to_the_hosts_proc_are_not_followed() -> Outcome {
+    for target in ["/proc/self/root", "/proc/self/cwd", "/proc/1/root", "/proc/self/fd/5"] {
+        let bundle = Bundle::new();
+        let bundle = bundle.mount("/link/tmp/made-through-a-magic-link", "tmpfs", "tmpfs", &[]);
+        replace_by_link(&bundle, "link", Path::new(target));
+        run_anyhow(&bundle);
+        assert!(!Path::new("/tmp/made-through-a-magic-link").exists(), "{target}");
+    }
+    Ok(())
+}
+
+fn only_the_standard_streams_are_open() -> Outcome {
+    let bundle = Bundle::new().args(&["ls", "-l", "/proc/self/fd"]);
+    bundle.write();
+    let script = format!(
+        "exec 7</ 8</etc 9<>/dev/null; exec {} --root {} run --bundle {} {}",
+        runtime_path().display(),
+        bundle.sandbox().root().display(),
+        bundle.dir().display(),
+        bundle.id()
+    );
+    let seen = bundle.sandbox().program(Path::new("/bin/sh"), &["-c", &script]).finish().ok();
+    let numbers: Vec<&str> = seen
+        .stdout
+        .lines()
+        .filter_map(|line| line.split(" -> ").next()?.rsplit(' ').next())
+        .filter(|number| number.parse::<u32>().is_ok())
+        .collect();
+    // 3 is the directory that ls itself reads.
+    assert_eq!(numbers, ["0", "1", "2", "3"], "{seen}");
+    Ok(())
+}
+
+/// CVE-2016-9962: a process in the container could look into a joining init.
+fn no_directory_of_the_host_is_open_in_init() -> Outcome {
+    needs::other_than("runc", "keeps descriptors of its own open until exec")?;
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    let fds = format!("/proc/{}/fd", container.pid);
+    for entry in fs::read_dir(&fds).expect("list") {
+        let path = entry.expect("entry").path();
+        let Ok(meta) = fs::metadata(&path) else { continue };
+        let target = fs::read_link(&path).expect("read the link");
+        let container_root = fs::metadata(format!("/proc/{}/root", container.pid)).expect("stat");
+        assert!(
+            !meta.is_dir() || meta.ino() == container_root.ino(),
+            "{} is {}",
+            path.display(),
+            target.display()
+        );
+        assert!(!meta.file_type().is_block_device(), "{}", target.display());
+    }
+    Ok(())
+}
+
+/// CVE-2019-5736: whoever opens /proc/PID/exe of the waiting init must not be
+/// able to write to it later, when it is no longer running.
+fn the_runtime_cannot_be_written_through_init() -> Outcome {
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    let held = fs::File::open(format!("/proc/{}/exe", container.pid)).expect("open");
+    container.start();
+    container.verb("delete", &["--force"], &[]).ok();
+    let (its, own) = (held.metadata().expect("stat"), fs::metadata(runtime_path()).expect("stat"));
+    if (its.dev(), its.ino()) != (own.dev(), own.ino()) {
+        return Ok(()); // a copy
+    }
+    // Trying to write would only say that the binary is busy: other tests run it.
+    let flags = nix::sys::statvfs::fstatvfs(&held).expect("statvfs").flags();
+    assert!(flags.contains(nix::sys::statvfs::FsFlags::ST_RDONLY), "the binary can be written");
+    Ok(())
+}
+
+/// `#!/proc/self/exe` and a program that is a link to it.
+fn the_runtime_is_not_run_for_the_container() -> Outcome {
+    let before = fs::metadata(runtime_path()).expect("stat");
+    for script in [true, false] {
+        let bundle = Bundle::new().args(&["/program"]);
+        let program = bundle.rootfs().join("program");
+        if script {
+            fs::write(&program, "#!/proc/self/exe\n").expect("write");
+            fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .expect("chmod");
+        } else {
+            symlink("/proc/self/exe", &program).expect("symlink");
+        }
+        run_anyhow(&bundle);
+    }
+    let after = fs::metadata(runtime_path()).expect("stat");
+    assert_eq!(
+        (before.ino(), before.len(), before.mtime()),
+        (after.ino(), after.len(), after.mtime())
+    );
+    Ok(())
+}
+
+fn passwd_may_be_anything() -> Outcome {
+    needs::other_than("runc", "waits for ever on a pipe")?;
+    needs::other_than("crun", "waits for ever on a pipe")?;
+    let user = json!({"uid": 1000, "gid": 1000});
+    let passwd = |bundle: &Bundle| bundle.rootfs().join("etc/passwd");
+    let cases: [(&str, &dyn Fn(&Path)); 6] = [
+        ("a pipe", &|path| {
+            nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o644))
+                .expect("mkfifo");
+        }),
+        ("a directory", &|path| fs::create_dir(path).expect("mkdir")),
+        ("missing", &|_| {}),
+        ("endless", &|path| symlink("/dev/zero", path).expect("symlink")),
+        ("binary", &|path| fs::write(path, [b'\xff', 0, b':', b'\n'].repeat(1000)).expect("write")),
+        ("one long line", &|path| fs::write(path, "x".repeat(1 << 20)).expect("write")),
+    ];
+    for (what, make) in cases {
+        let bundle = Bundle::new().sh("echo \"<$HOME>\"").set("/process/user", user.clone());
+        fs::remove_file(passwd(&bundle)).expect("rm");
+        make(&passwd(&bundle));
+        let ran = bundle.run();
+        assert!(ran.code != 0 || ran.stdout.starts_with("</"), "{what}: {ran}");
+    }
+    Ok(())
+}
+
+fn passwd_does_not_lead_outside() -> Outcome {
+    let bundle =
+        Bundle::new().sh("echo $HOME").set("/process/user", json!({"uid": 4321, "gid": 0}));
+    let outside = bundle.host_dir("outside");
+    fs::write(outside.join("passwd"), "stranger:x:4321:0::/from-outside:/bin/sh\n").expect("write");
+    replace_by_link(&bundle, "etc/passwd", &outside.join("passwd"));
+    let seen = bundle.run();
+    assert!(!seen.stdout.contains("from-outside"), "{seen}");
+    Ok(())
+}
+
+fn a_program_path_does_not_lead_outside() -> Outcome {
+    let bundle = Bundle::new().args(&["/program"]);
+    let outside = bundle.host_dir("outside");
+    fs::write(outside.join("program"), "#!/bin/sh\necho outside\n").expect("write");
+    fs::set_permissions(
+        outside.join("program"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .expect("chmod");
+    replace_by_link(&bundle, "program", &outside.join("program"));
+    bundle.run().refused();
+    Ok(())
+}
+
+fn tmpcopyup_does_not_follow_links() -> Outcome {
+    let bundle = Bundle::new()
+        .mount("/data", "tmpfs", "tmpfs", &["tmpcopyup"])
+        .sh("readlink /data/link; ls /data");
+    let outside = Outside::of(&bundle);
+    fs::create_dir(bundle.rootfs().join("data")).expect("mkdir");
+    symlink(&outside.dir, bundle.rootfs().join("data/link")).expect("symlink");
+    let lines = bundle.lines();
+    assert_eq!(lines, [outside.dir.display().to_string(), "link".to_owned()]);
+    outside.is_untouched();
+    Ok(())
+}
