@@ -49,14 +49,11 @@ def result(out: pathlib.Path, job: manifest.Job) -> dict:
     path = out / f"{job.name}.json"
     if path.exists():
         return json.loads(path.read_text())
-    missing = results.Test("(job)", "failed", "no result: " + last_words(out))
-    return {"name": job.name, "user": job.user, "seconds": 0.0, "tests": [vars(missing)]}
-
-
-def last_words(out: pathlib.Path) -> str:
-    """The last line on the machine's console."""
-    console = (out / "console.log").read_text(errors="replace").strip()
-    return console.splitlines()[-1] if console else "nothing on the console"
+    console = (out / "console.log").read_text(errors="replace")
+    panics = [line for line in console.splitlines() if "Kernel panic" in line]
+    details = "no result; on the console: " + (panics or [results.last_line(console)])[0]
+    missing = vars(results.Test("(job)", "failed", details))
+    return {"name": job.name, "user": job.user, "seconds": 0.0, "tests": [missing]}
 
 
 def junit(kernel: str, entries: list[dict]) -> xml.ElementTree:

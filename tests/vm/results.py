@@ -77,7 +77,7 @@ def judge(kind: str, exit_code: int | None, output: str) -> list[Test]:
         if exit_code == 0:
             return [Test("(job)", "passed")]
         if exit_code == SKIPPED_EXIT:
-            return [Test("(job)", "skipped", (output.strip().splitlines() or [""])[-1])]
+            return [Test("(job)", "skipped", last_line(output))]
     tests = parse(output) if kind == "tests" else []
     if exit_code is None:
         wrong = "deadline met"
@@ -89,4 +89,8 @@ def judge(kind: str, exit_code: int | None, output: str) -> list[Test]:
         wrong = "the harness counts other tests than it reports"
     else:
         return tests
-    return [*tests, Test("(job)", "failed", f"{wrong}\n{output[-4000:]}")]
+    return [*tests, Test("(job)", "failed", f"{wrong}: {last_line(output)}\n{output[-4000:]}")]
+
+
+def last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no output"])[-1]
