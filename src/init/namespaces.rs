@@ -14,6 +14,9 @@ pub(super) fn tether() -> Result<(), Failure> {
     process::set_undumpable().at(Step::Tether, 0)?;
     // The name is for people; a kernel that refuses it loses nothing.
     let _ = process::set_name(c"cloison:init");
+    // As from init(1): nothing blocked or ignored, whatever the launcher or its caller did.
+    crate::sys::signal::reset_dispositions();
+    crate::sys::signal::unblock_all().at(Step::Tether, 0)?;
     // Modes of devices, mount points and directories are given exactly.
     process::umask(0);
     Ok(())
