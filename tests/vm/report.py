@@ -79,13 +79,19 @@ def junit(kernel: str, entries: list[dict]) -> xml.ElementTree:
             )
             details = printable(test["details"])
             if test["outcome"] == "failed":
-                first = (details.strip().splitlines() or ["failed"])[0]
-                xml.SubElement(case, "failure", message=first).text = details
+                xml.SubElement(case, "failure", message=headline(details)).text = details
             if test["outcome"] == "skipped":
                 xml.SubElement(case, "skipped", message=details)
     tree = xml.ElementTree(root)
     xml.indent(tree)
     return tree
+
+
+def headline(details: str) -> str:
+    """A failure in a line: the message of a panic rather than its place."""
+    lines = details.strip().splitlines() or ["no details"]
+    messages = [line for line in lines if not line.startswith("panicked at ")]
+    return (messages or lines)[0][:200]
 
 
 def printable(text: str) -> str:
@@ -128,7 +134,7 @@ def reasons(machines: dict) -> list[str]:
 
 def failures(machines: dict) -> list[str]:
     return [
-        f"{kernel} {job} {test['name']}: " + (test["details"].strip().splitlines() or [""])[0]
+        f"{kernel} {job} {test['name']}: {headline(test['details'])}"
         for kernel, job, test in every(machines)
         if test["outcome"] == "failed"
     ]

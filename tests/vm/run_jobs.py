@@ -86,7 +86,8 @@ def service(job: manifest.Job) -> list[str]:
     command = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--service-type=exec"]
     command += [f"--unit={unit(job)}", f"--working-directory={scratch}"]
     command += [f"--setenv={name}={value}" for name, value in env.items()]
-    command += ["--property=TimeoutStopSec=5"]
+    # Jobs find SIGPIPE as a shell would leave it.
+    command += ["--property=TimeoutStopSec=5", "--property=IgnoreSIGPIPE=no"]
     match job.user:
         case "root":
             command += DELEGATE
