@@ -1,6 +1,6 @@
 //! The end of the story: the program is found, init waits to be started, and executes it.
 
-use super::{At, Input, Link, process};
+use super::{At, Input, Link, Program, process};
 use crate::plan::{Plan, ProcessPlan};
 use crate::sys::seccomp::{self, NEW_LISTENER};
 use crate::sys::{self, Errno, cred, fd, socket};
@@ -67,8 +67,13 @@ pub(super) fn await_start(input: &Input, link: &mut Link) -> Result<(), Failure>
     }
 }
 
-/// The last steps. Everything that a filter could forbid is behind us but capset, prctl and
-/// execve, and the report of a failure.
+fn install_filter(program: &Program) -> Result<(), Failure> {
+    let Some((filter, flags)) = &program.seccomp else { return Ok(()) };
+    seccomp::install(filter, *flags & !NEW_LISTENER).at(Step::Seccomp, 0).map(drop)
+}
+
+/// The last steps. Everything that a filter could forbid is behind us but execve, the
+/// report of a failure and, without no_new_privs, the last narrowing of the capabilities.
 pub(super) fn execute(
     wanted: &ProcessPlan,
     input: &Input,
@@ -80,15 +85,16 @@ pub(super) fn execute(
     process::lower_descriptors(wanted)?;
     if wanted.process.no_new_privileges {
         sys::process::set_no_new_privileges().at(Step::NoNewPrivileges, 0)?;
-    }
-    // Without no_new_privs a filter needs CAP_SYS_ADMIN, which the program may not have.
-    if let Some((filter, flags)) = &program.seccomp {
-        if !wanted.process.no_new_privileges {
+        process::narrow(wanted)?;
+        install_filter(program)?;
+    } else {
+        // A filter then needs CAP_SYS_ADMIN, which the program may not have.
+        if program.seccomp.is_some() {
             cred::capset(wanted.filter_caps()).at(Step::Capabilities, 0)?;
+            install_filter(program)?;
         }
-        seccomp::install(filter, *flags & !NEW_LISTENER).at(Step::Seccomp, 0)?;
+        process::narrow(wanted)?;
     }
-    process::narrow(wanted)?;
     match sys::process::execve(path, &program.args, &program.env) {
         Err(errno) => Err(Failure::new(Step::Exec, 0, errno)),
         Ok(never) => match never {},

@@ -95,7 +95,7 @@ impl Hook {
 }
 
 /// Runs the hooks one after the other; the first that fails ends it.
-pub(super) fn run_all(hooks: &[Hook], state: &StateText, step: Step) -> Result<(), Failure> {
+pub(super) fn run_all((hooks, state): &(Vec<Hook>, StateText), step: Step) -> Result<(), Failure> {
     for (index, hook) in hooks.iter().enumerate() {
         let (mut tail, mut len) = ([0; REMARK - 16], 0);
         hook.run(state, getpid(), &mut tail, &mut len).map_err(|fault| {

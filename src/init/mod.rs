@@ -22,6 +22,7 @@ use crate::sys::seccomp::SockFilter;
 use crate::sys::{self, Errno, fd, noalloc};
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::convert::Infallible;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Everything that init needs and cannot make itself, prepared by the launcher.
@@ -39,12 +40,10 @@ pub struct Input {
     pub namespaces: Vec<Option<OwnedFd>>,
     /// Detached copies of bind sources, parallel to the plan's mounts; none for other mounts.
     pub sources: Vec<Option<OwnedFd>>,
-    /// The state for hooks that run in the container.
-    pub state: StateText,
-    /// createContainer hooks.
-    pub create_container: Vec<Hook>,
-    /// startContainer hooks.
-    pub start_container: Vec<Hook>,
+    /// createContainer hooks and the state that they read.
+    pub create_container: (Vec<Hook>, StateText),
+    /// startContainer hooks and the state that they read.
+    pub start_container: (Vec<Hook>, StateText),
     /// The program's arguments and environment, and its seccomp filter.
     pub program: Option<Program>,
 }
@@ -109,20 +108,22 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
     namespaces::start_session(plan)?;
     namespaces::name_host(plan)?;
 
-    let root = rootfs::enter(plan)?;
+    // Never dropped: `report_ready` closes all descriptors by number, and a second close could hit
+    // one that is new under the same number.
+    let root = ManuallyDrop::new(rootfs::enter(plan)?);
     let null = paths::copy_null_if_needed(plan)?;
     mounts::mount_all(plan, input, root.as_fd())?;
     devices::make_all(plan, root.as_fd())?;
-    let terminal = tty::open(plan, input, root.as_fd())?;
+    let terminal = ManuallyDrop::new(tty::open(plan, input, root.as_fd())?);
     rootfs::make_working_directory(plan, root.as_fd());
 
     if input.waits.hooks {
         wait_for_launcher(input, Step::AwaitHooks)?;
     }
-    hooks::run_all(&input.create_container, &input.state, Step::CreateContainerHook)?;
+    hooks::run_all(&input.create_container, Step::CreateContainerHook)?;
     rootfs::switch(plan, root.as_fd())?;
 
-    let procfs = process::procfs_if_needed(plan)?;
+    let procfs = ManuallyDrop::new(process::procfs_if_needed(plan)?);
     paths::write_sysctls(plan, procfs.as_ref())?;
     paths::restrict(plan, root.as_fd(), null)?;
     rootfs::finish(plan, root.as_fd())?;
@@ -138,7 +139,7 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
         let path = exec::find(wanted)?;
         exec::report_ready(plan, input)?;
         exec::await_start(input, link)?;
-        hooks::run_all(&input.start_container, &input.state, Step::StartContainerHook)?;
+        hooks::run_all(&input.start_container, Step::StartContainerHook)?;
         return exec::execute(wanted, input, path);
     }
     exec::report_ready(plan, input)?;

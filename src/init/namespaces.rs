@@ -15,8 +15,8 @@ pub(super) fn tether() -> Result<(), Failure> {
     // The name is for people; a kernel that refuses it loses nothing.
     let _ = process::set_name(c"cloison:init");
     // As from init(1): nothing blocked or ignored, whatever the launcher or its caller did.
-    crate::sys::signal::reset_dispositions();
-    crate::sys::signal::unblock_all().at(Step::Tether, 0)?;
+    sys::signal::reset_dispositions();
+    sys::signal::unblock_all().at(Step::Tether, 0)?;
     // Modes of devices, mount points and directories are given exactly.
     process::umask(0);
     Ok(())

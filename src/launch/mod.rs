@@ -234,8 +234,11 @@ fn make(
     undo.cgroup = true;
     let record = &Record { cgroup: manager.record(), ..record.clone() };
     let mut warnings: Vec<_> = cgroup.warnings.iter().map(ToString::to_string).collect();
-    let state = state_text(plan, record, Status::Creating);
-    let staged = stage::stage(entry, plan, &cgroup, wish.until, state, &mut warnings)?;
+    let states = stage::HookStates {
+        creating: state_text(plan, record, Status::Creating),
+        created: state_text(plan, record, Status::Created),
+    };
+    let staged = stage::stage(entry, plan, &cgroup, wish.until, states, &mut warnings)?;
     let mut child = spawn::spawn(plan, staged, &cgroup)?;
     undo.pidfd = child.pidfd.try_clone().ok();
 

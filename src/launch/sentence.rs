@@ -128,7 +128,13 @@ fn pointer(list: &str, index: u32) -> String {
 fn mount(plan: &Plan, step: Step, item: usize) -> What {
     let Some(mount) = plan.mounts.get(item) else { return (step.action().to_owned(), None) };
     let what = format!("mount {} at {}: {}", source_of(mount), mount.destination, step.action());
-    (what, Some(pointer("/mounts", mount.index)))
+    let member = match step {
+        Step::MountSource => "/source",
+        Step::MountTarget => "/destination",
+        Step::MountOption | Step::MountAttributes | Step::MountPropagation => "/options",
+        _ => "",
+    };
+    (what, Some(pointer("/mounts", mount.index) + member))
 }
 
 fn source_of(mount: &Mount) -> String {

@@ -22,13 +22,20 @@ pub(super) struct Staged {
     pub pid_namespace: Option<(u32, OwnedFd)>,
 }
 
+/// The states that hooks in the container read.
+#[derive(Debug)]
+pub(super) struct HookStates {
+    pub creating: StateText,
+    pub created: StateText,
+}
+
 /// Opens and compiles everything.
 pub(super) fn stage(
     entry: &Entry,
     plan: &Plan,
     cgroup: &Prepared,
     until: Until,
-    state: StateText,
+    states: HookStates,
     warnings: &mut Vec<String>,
 ) -> Result<Staged, Error> {
     let root = plan.rootfs.path.as_c_str();
@@ -48,9 +55,8 @@ pub(super) fn stage(
         unshare,
         namespaces,
         sources: open_sources(plan, cgroup)?,
-        state,
-        create_container: hooks::prepare(&plan.hooks.create_container, plan),
-        start_container: hooks::prepare(&plan.hooks.start_container, plan),
+        create_container: (hooks::prepare(&plan.hooks.create_container, plan), states.creating),
+        start_container: (hooks::prepare(&plan.hooks.start_container, plan), states.created),
         program: prepare_program(plan, warnings)?,
     };
     Ok(Staged { input, link, pid_namespace })

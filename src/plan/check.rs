@@ -27,7 +27,7 @@ pub enum Error {
     #[error("/linux/uidMappings: missing, a new user namespace needs id mappings")]
     NoIdMaps,
     /// Ids for a user namespace that is not made.
-    #[error("/linux/uidMappings: given, but there is no new user namespace")]
+    #[error("/linux/uidMappings: given, but there is no user namespace")]
     StrayIdMaps,
     /// No kernel interface can take such a string.
     #[error("{pointer}: {value:?} contains a NUL byte")]
@@ -107,6 +107,18 @@ pub fn host_names(spec: &Spec, namespaces: &Namespaces) -> Result<HostNames, Err
     })
 }
 
+/// Ids are for a user namespace; one that is joined has its own already, and engines repeat them.
+///
+/// # Errors
+/// Id mappings without any user namespace.
+pub fn stray_id_maps(spec: &Spec, namespaces: &Namespaces) -> Result<(), Error> {
+    let given = spec.linux().as_ref().is_some_and(|linux| {
+        let any = |maps: &Option<Vec<_>>| maps.as_ref().is_some_and(|maps| !maps.is_empty());
+        any(linux.uid_mappings()) || any(linux.gid_mappings())
+    });
+    if given && !namespaces.has(Kind::User) { Err(Error::StrayIdMaps) } else { Ok(()) }
+}
+
 /// Whether /dev belongs to the container: unless it is a bind mount of somebody else's.
 pub fn has_own_dev(mounts: &[Mount]) -> bool {
     let dev = mounts.iter().rev().find(|mount| mount.destination.as_bytes() == b"/dev");
@@ -119,12 +131,8 @@ pub fn has_own_dev(mounts: &[Mount]) -> bool {
 /// The first contradiction.
 pub fn across(plan: &Plan) -> Result<(), Error> {
     let namespaces = &plan.namespaces;
-    match (namespaces.is_new(Kind::User), plan.id_maps.is_some()) {
-        (true, false) => return Err(Error::NoIdMaps),
-        (false, true) if namespaces.joined(Kind::User).is_none() => {
-            return Err(Error::StrayIdMaps);
-        }
-        _ => {}
+    if namespaces.is_new(Kind::User) && plan.id_maps.is_none() {
+        return Err(Error::NoIdMaps);
     }
     let restricted = [
         ("/linux/maskedPaths", !plan.masked_paths.is_empty()),

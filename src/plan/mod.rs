@@ -221,6 +221,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     check::unsupported(spec)?;
     let namespaces =
         namespaces::resolve(linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default())?;
+    check::stray_id_maps(spec, &namespaces)?;
     let id_maps = idmap::resolve(
         "/linux",
         linux.and_then(|l| l.uid_mappings().as_deref()),

@@ -86,23 +86,36 @@ struct Foreground<'a> {
     terminal: Option<&'a OwnedFd>,
 }
 
+/// The directions of the terminal that are still open, each by the master.
+#[derive(Default)]
+struct Streams<'a> {
+    output: Option<&'a OwnedFd>,
+    input: Option<&'a OwnedFd>,
+}
+
 impl Foreground<'_> {
     fn attend(&self) -> Result<Exit, Error> {
         let _raw = self.terminal.and_then(|_| RawMode::enter(fd::borrow(0)).ok());
         self.resize();
-        let mut input = true;
+        let mut open = Streams { output: self.terminal, input: self.terminal };
         loop {
-            let [signalled, ended, written, typed] = self.wait(input)?;
+            let [signalled, ended, written, typed] = self.wait(&open)?;
             if signalled {
                 self.forward_signals()?;
             }
-            if written && let Some(master) = self.terminal {
-                pump(master.as_fd(), fd::borrow(1));
+            if let Some(master) = open.output.filter(|_| written)
+                && !pump(master.as_fd(), fd::borrow(1))
+            {
+                // Nobody has the terminal open any more.
+                open = Streams::default();
             }
-            if typed && let Some(master) = self.terminal {
-                input = pump(fd::borrow(0), master.as_fd());
+            if let Some(master) = open.input.filter(|_| typed)
+                && !pump(fd::borrow(0), master.as_fd())
+            {
+                open.input = None;
             }
-            if ended && !written {
+            // What the program wrote last is still read.
+            if ended && (open.output.is_none() || !written) {
                 break;
             }
         }
@@ -112,15 +125,15 @@ impl Foreground<'_> {
     }
 
     /// Which of signals, the process, its terminal and our input have something to say.
-    fn wait(&self, input: bool) -> Result<[bool; 4], Error> {
+    fn wait(&self, open: &Streams<'_>) -> Result<[bool; 4], Error> {
         let (signals, pidfd) = (self.signals.as_fd(), self.launched.pidfd.as_fd());
-        let ready = match self.terminal {
-            None => fd::poll_in([signals, pidfd], None).map(|[s, p]| [s, p, false, false]),
-            Some(master) if input => {
+        let ready = match (open.output, open.input) {
+            (Some(master), Some(_)) => {
                 fd::poll_in([signals, pidfd, master.as_fd(), fd::borrow(0)], None)
             }
-            Some(master) => fd::poll_in([signals, pidfd, master.as_fd()], None)
+            (Some(master), None) => fd::poll_in([signals, pidfd, master.as_fd()], None)
                 .map(|[s, p, m]| [s, p, m, false]),
+            (None, _) => fd::poll_in([signals, pidfd], None).map(|[s, p]| [s, p, false, false]),
         };
         ready.map_err(Error::system("wait for the container"))
     }

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::harness::needs;
 use crate::harness::{Bundle, Outcome, mountinfo, tests};
 
 tests![
