@@ -395,6 +395,7 @@ fn passwd_may_be_anything() -> Outcome {
     needs::other_than("crun", "waits for ever on a pipe")?;
     let user = json!({"uid": 1000, "gid": 1000});
     let passwd = |bundle: &Bundle| bundle.rootfs().join("etc/passwd");
+    #[allow(clippy::type_complexity)] // a table, read once
     let cases: [(&str, &dyn Fn(&Path)); 6] = [
         ("a pipe", &|path| {
             nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o644))

@@ -4,8 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::needs;
-use crate::harness::{Bundle, Outcome, mountinfo, tests};
+use crate::harness::{Bundle, Outcome, mountinfo, needs, tests};
 
 tests![
     a_masked_file_reads_empty,
