@@ -339,11 +339,12 @@ impl Manager {
             None => Ok(()),
         };
         match &self.kind {
-            Kind::Disabled => match (tables.unified.first().or(tables.legacy.first()), &change.devices)
-            {
-                (None, None) => Ok(()),
-                _ => Err(Error::NoCgroup { action: "update" }),
-            },
+            Kind::Disabled => {
+                match (tables.unified.first().or(tables.legacy.first()), &change.devices) {
+                    (None, None) => Ok(()),
+                    _ => Err(Error::NoCgroup { action: "update" }),
+                }
+            }
             Kind::Unified(unified) => unified.update_with(&tables.unified, || devices(unified)),
             Kind::Scope(unit) => unit.update(&tables.unified, || devices(&unit.unified)),
             #[cfg(feature = "cgroup-v1")]

@@ -48,8 +48,7 @@ impl Watch {
         let path = path.join("memory.oom_control");
         let register = || {
             let counter = notify::counter()?;
-            let control =
-                fd::openat(dir, c"memory.oom_control", fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
+            let control = fd::openat(dir, c"memory.oom_control", fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
             let line = format!("{} {}", counter.as_raw_fd(), control.as_raw_fd());
             write_file(dir, c"cgroup.event_control", &line)?;
             Ok(Kind::Legacy { counter, dir: dir.try_clone_to_owned().map_err(|_| Errno::EMFILE)? })

@@ -28,8 +28,7 @@ const MANAGER: Address<'static> = Address {
     interface: "org.freedesktop.systemd1.Manager",
 };
 
-const PEER: Address<'static> =
-    Address { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
+const PEER: Address<'static> = Address { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
 
 /// Booleans are 32 bits wide; this one is for changes that are not for the next boot.
 const RUNTIME: u32 = 1;

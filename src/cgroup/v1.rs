@@ -5,15 +5,15 @@
 
 use super::apply::{Files, apply, apply_or_undo};
 use super::events::{Waited, poll_until};
-use super::tree::{Found, Tree, is_busy, kill_each};
-use super::v2::Unified;
 use super::oom::Watch;
 use super::stats::{self, Stats};
+use super::tree::{Found, Tree, is_busy, kill_each};
+use super::v2::Unified;
 use super::{
     CgroupRecord, DirRecord, Error, LegacyRecord, Placement, Prepared, devices, huge_page_sizes,
 };
 use crate::plan::cgroup::path::CgroupPath;
-use crate::plan::cgroup::{Change, CgroupPlan, Devices, LegacyDir, Need, Present};
+use crate::plan::cgroup::{CgroupPlan, Change, Devices, LegacyDir, Need, Present};
 use crate::plan::device_filter::{self, Access, Exceptions, Kind, Rule};
 use crate::sys::Errno;
 use cgroups_rs::cgroup::Cgroup;
@@ -394,7 +394,9 @@ impl Legacy {
 
     pub(super) fn watch(&self) -> Result<Option<Watch>, Error> {
         match (self.dir_of("memory"), &self.unified) {
-            (Some(dir), _) => Watch::legacy(dir.tree.require()?.as_fd(), &dir.tree.path()).map(Some),
+            (Some(dir), _) => {
+                Watch::legacy(dir.tree.require()?.as_fd(), &dir.tree.path()).map(Some)
+            }
             (None, Some(unified)) => unified.watch(),
             (None, None) => Ok(None),
         }

@@ -2,9 +2,9 @@
 
 use super::apply::{OneDir, apply, apply_or_undo, undoing};
 use super::events::{Waited, poll_until, wait};
-use super::tree::{Found, Tree, is_busy, kill_each, read_file, write_file};
 use super::oom::Watch;
 use super::stats::{self, Stats};
+use super::tree::{Found, Tree, is_busy, kill_each, read_file, write_file};
 use super::{DirRecord, Error, Hint, Placement, Prepared, delegation, devices, huge_page_sizes};
 use crate::plan::cgroup::path::{CgroupPath, c_string};
 use crate::plan::cgroup::{CgroupPlan, Devices, Present, Write};

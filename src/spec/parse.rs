@@ -212,8 +212,14 @@ mod tests {
         assert_eq!(limits("{\"cpu\": {\"shares\": 7}}").unwrap().extras.pids_limit, None);
         assert_eq!(limits("{}").unwrap().resources, LinuxResources::default());
         let refusal = |text| limits(text).unwrap_err().to_string();
-        assert!(refusal("{\n \"cpu\": }").contains("line 2 column 9"), "{}", refusal("{\n \"cpu\": }"));
-        assert!(refusal("{\"cpu\": {\"shares\": \"x\"}}").starts_with("/linux/resources/cpu/shares"));
+        assert!(
+            refusal("{\n \"cpu\": }").contains("line 2 column 9"),
+            "{}",
+            refusal("{\n \"cpu\": }")
+        );
+        assert!(
+            refusal("{\"cpu\": {\"shares\": \"x\"}}").starts_with("/linux/resources/cpu/shares")
+        );
         assert!(refusal("[]").starts_with("/linux/resources"));
         assert!(limits("{}}, \"hostname\": {\"x\": {}").is_err());
     }

@@ -140,7 +140,8 @@ fn read(pid: i32, owners: &mut Owners) -> Option<Process> {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let Stat { name, state, parent, ticks } = Stat::parse(&String::from_utf8_lossy(&stat))?;
     let line = String::from_utf8_lossy(&line).replace('\0', " ");
-    let line: String = line.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let line: String =
+        line.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     Some(Process {
         user: owners.name(uid),
         pid,
@@ -212,7 +213,10 @@ mod tests {
     #[test]
     fn names_may_hold_anything() {
         let stat = Stat::parse("7 (a) S) R 1 2 3 4 5 6 7 8 9 10 250 50 0 0").unwrap();
-        assert_eq!((stat.name.as_str(), stat.state, stat.parent, stat.ticks), ("a) S", 'R', 1, 300));
+        assert_eq!(
+            (stat.name.as_str(), stat.state, stat.parent, stat.ticks),
+            ("a) S", 'R', 1, 300)
+        );
     }
 
     #[test]

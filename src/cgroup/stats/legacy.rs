@@ -108,7 +108,8 @@ fn pids<F: Files>(files: &Reader<'_, F>) -> Result<Pids, Error> {
 fn blkio<F: Files>(files: &Reader<'_, F>) -> Result<Blkio, Error> {
     let table = |names: &[&str]| -> Result<Vec<IoCount>, Error> {
         for name in names {
-            let counts = counts(&files.text(&format!("blkio.{name}_recursive"))?.unwrap_or_default());
+            let counts =
+                counts(&files.text(&format!("blkio.{name}_recursive"))?.unwrap_or_default());
             if !counts.is_empty() {
                 return Ok(counts);
             }

@@ -23,7 +23,10 @@ impl Fake {
 #[test]
 fn the_unified_hierarchy_is_told_in_the_words_of_the_legacy_ones() {
     let fake = Fake::new(&[
-        ("cpu.stat", "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 4\nnr_throttled 2\nthrottled_usec 7\n"),
+        (
+            "cpu.stat",
+            "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 4\nnr_throttled 2\nthrottled_usec 7\n",
+        ),
         ("cpu.pressure", "some avg10=1.50 avg60=0.00 avg300=0.00 total=12\n"),
         ("memory.max", "1000\n"),
         ("memory.current", "600\n"),
@@ -121,5 +124,8 @@ fn interfaces_are_read_without_the_loopback_one() {
                 eth0:10 11 12 13 0 0 0 0 20 21 22 23 0 0 0 0\n";
     let found = interfaces(text);
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].name.as_str(), found[0].rx_packets, found[0].tx_dropped), ("eth0", 11, 23));
+    assert_eq!(
+        (found[0].name.as_str(), found[0].rx_packets, found[0].tx_dropped),
+        ("eth0", 11, 23)
+    );
 }

@@ -3,8 +3,8 @@
 //! Source: the kernel's Documentation/admin-guide/cgroup-v2.rst.
 
 use super::{
-    Error, Guard, Invalid, Missing, PidsLimit, Present, Resources, Table, Topic, Warning, Write, invalid,
-    warning,
+    Error, Guard, Invalid, Missing, PidsLimit, Present, Resources, Table, Topic, Warning, Write,
+    invalid, warning,
 };
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
 use std::borrow::Cow;
@@ -76,11 +76,7 @@ fn memory(memory: &LinuxMemory, present: Present) -> Result<Table, Error> {
 }
 
 /// The v2 limit of swap alone, from a limit of memory and swap together.
-fn swap_max(
-    hard: Option<i64>,
-    swap: Option<i64>,
-    present: Present,
-) -> Result<Option<i64>, Error> {
+fn swap_max(hard: Option<i64>, swap: Option<i64>, present: Present) -> Result<Option<i64>, Error> {
     let pointer = "memory/swap";
     match (hard.or(present.memory_max.filter(|_| swap.is_some())), swap) {
         (Some(-1), None) => Ok(Some(-1)),
