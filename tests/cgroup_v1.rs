@@ -5,7 +5,7 @@
 use cloison::cgroup::{CgroupRecord, Error, Manager, Placement};
 use cloison::host::cgroup::{CgroupFacts, Own};
 use cloison::plan::cgroup::{
-    CgroupPlan, ManagerChoice, PidsLimit, Privilege, Request, Resources, resolve, tables,
+    CgroupPlan, ManagerChoice, PidsLimit, Privilege, Request, Resources, resolve,
 };
 use cloison::sys::process;
 use oci_spec::runtime::Spec;
@@ -222,8 +222,10 @@ fn limits_rise_and_fall_together_and_all_or_nothing() {
     let update = |limit: i64, swap: i64, pids: PidsLimit| {
         let typed = json!({ "memory": { "limit": limit, "swap": swap } });
         let typed = serde_json::from_value(typed).unwrap();
-        recreated(&manager)
-            .update(&tables(Resources { typed: &typed, pids_limit: pids }, &facts).unwrap())
+        let present = recreated(&manager).present().unwrap();
+        let resources = Resources { typed: &typed, pids_limit: pids, present };
+        let change = cloison::plan::cgroup::change(resources, Privilege::Full, &facts).unwrap();
+        recreated(&manager).update(&change)
     };
     update(268435456, 536870912, PidsLimit::Absent).unwrap();
     assert_eq!(limits(), ("268435456\n".into(), "536870912\n".into()));

@@ -6,7 +6,7 @@
 use cloison::cgroup::{CgroupRecord, Error, Manager, Placement};
 use cloison::host::cgroup::{CgroupFacts, Own};
 use cloison::plan::cgroup::{
-    CgroupPlan, ManagerChoice, PidsLimit, Privilege, Request, Resources, resolve, tables,
+    CgroupPlan, ManagerChoice, PidsLimit, Privilege, Request, Resources, resolve,
 };
 use cloison::sys::{bpf, process};
 use oci_spec::runtime::Spec;
@@ -245,8 +245,10 @@ fn an_update_changes_all_or_nothing() {
     let file = || fs::read_to_string(dir(&path).join("cgroup.max.depth")).unwrap();
     let change = |unified: Value| {
         let typed = serde_json::from_value(json!({ "unified": unified })).unwrap();
-        let resources = Resources { typed: &typed, pids_limit: PidsLimit::Absent };
-        recreated(&manager).update(&tables(resources, &facts).unwrap())
+        let present = recreated(&manager).present().unwrap();
+        let resources = Resources { typed: &typed, pids_limit: PidsLimit::Absent, present };
+        let change = cloison::plan::cgroup::change(resources, Privilege::Full, &facts).unwrap();
+        recreated(&manager).update(&change)
     };
     change(json!({ "cgroup.max.depth": "6" })).unwrap();
     assert_eq!(file(), "6\n");

@@ -49,9 +49,22 @@ pub(super) fn apply_or_undo(
     let result = run(files, writes, &mut |write| undo.extend(before(files, write)));
     let Err(cause) = result.and_then(|()| rest()) else { return Ok(()) };
     // A write that failed is among them; putting back its old value is harmless.
-    let writes: Vec<Write> = undo.into_iter().rev().collect();
+    undo.reverse();
+    undone(files, &undo, cause)
+}
+
+/// What [`apply_or_undo`] would do to undo writes that have not been carried out.
+pub(super) fn undoing(files: &impl Files, writes: &[Write]) -> Vec<Write> {
+    writes.iter().rev().filter_map(|write| before(files, write)).collect()
+}
+
+/// Carries out what undoes an update.
+///
+/// # Errors
+/// Always: `cause`, in [`Error::NotUndone`] when undoing failed.
+pub(super) fn undone(files: &impl Files, writes: &[Write], cause: Error) -> Result<(), Error> {
     let left: Vec<Error> =
-        writes.iter().filter_map(|write| put_back(files, write, &writes).err()).collect();
+        writes.iter().filter_map(|write| put_back(files, write, writes).err()).collect();
     if left.is_empty() {
         Err(cause)
     } else {

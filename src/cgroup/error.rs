@@ -167,6 +167,24 @@ pub enum Error {
         /// The cause.
         errno: Errno,
     },
+    /// The cgroup cannot be handed over.
+    #[error("hand cgroup {path} over to user {owner}: {errno}")]
+    HandOver {
+        /// The cgroup.
+        path: PathBuf,
+        /// User id.
+        owner: u32,
+        /// The cause.
+        errno: Errno,
+    },
+    /// The kernel does not tell of OOM kills.
+    #[error("watch {path} for OOM kills: {errno}")]
+    Watch {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        errno: Errno,
+    },
     /// systemd cannot be asked.
     #[error(
         "ask systemd about {unit}: {cause}: is systemd running and its bus reachable? \

@@ -6,10 +6,13 @@
 
 mod apply;
 mod dbus;
+mod delegation;
 mod devices;
 mod error;
 mod events;
+mod oom;
 mod processes;
+pub mod stats;
 mod systemd;
 mod tree;
 mod v2;
@@ -19,11 +22,13 @@ mod v1;
 
 pub use dbus::Error as BusError;
 pub use error::{Error, Hint};
+pub use oom::Watch;
 pub use processes::Survivor;
+pub use stats::Stats;
 
 use crate::plan::cgroup::path::CgroupPath;
 use crate::plan::cgroup::scope::Bus;
-use crate::plan::cgroup::{CgroupPlan, Devices, Need, Place, Tables, Warning};
+use crate::plan::cgroup::{CgroupPlan, Change, Devices, Need, Place, Present, Warning};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -322,22 +327,75 @@ impl Manager {
         }
     }
 
-    /// Changes limits: all of them or none. When a write fails, those before it are undone.
+    /// Changes limits and device rules: all of them or none. When a write fails, those before it
+    /// are undone. systemd is told of what it manages.
     ///
     /// # Errors
     /// The write that failed, and with it any that could not be undone.
-    pub fn update(&self, tables: &Tables) -> Result<(), Error> {
+    pub fn update(&self, change: &Change) -> Result<(), Error> {
+        let tables = &change.tables;
+        let devices = |unified: &v2::Unified| match &change.devices {
+            Some(rules) => unified.set_devices(rules),
+            None => Ok(()),
+        };
         match &self.kind {
-            Kind::Disabled => match tables.unified.first().or(tables.legacy.first()) {
-                Some(_) => Err(Error::NoCgroup { action: "update" }),
-                None => Ok(()),
-            },
+            Kind::Disabled => {
+                match (tables.unified.first().or(tables.legacy.first()), &change.devices) {
+                    (None, None) => Ok(()),
+                    _ => Err(Error::NoCgroup { action: "update" }),
+                }
+            }
+            Kind::Unified(unified) => unified.update_with(&tables.unified, || devices(unified)),
+            Kind::Scope(unit) => unit.update(&tables.unified, || devices(&unit.unified)),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.update(change),
+        }
+    }
+
+    /// What a change has to know of the cgroup as it is.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn present(&self) -> Result<Present, Error> {
+        match &self.kind {
+            Kind::Disabled => Ok(Present::default()),
             Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
-                unified.update(&tables.unified)
+                unified.present()
             }
             #[cfg(feature = "cgroup-v1")]
-            Kind::Legacy(legacy) => legacy.update(tables),
+            Kind::Legacy(legacy) => legacy.present(),
         }
+    }
+
+    /// What the kernel has counted.
+    ///
+    /// # Errors
+    /// The cgroup is not there, or a file cannot be read.
+    pub fn stats(&self) -> Result<Stats, Error> {
+        match &self.kind {
+            Kind::Disabled => Err(Error::NoCgroup { action: "read the statistics of" }),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => unified.stats(),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.stats(),
+        }
+    }
+
+    /// Watches for OOM kills from now on; `None` where no controller counts memory.
+    ///
+    /// # Errors
+    /// The cgroup is not there, or the kernel's refusal.
+    pub fn watch_oom(&self) -> Result<Option<Watch>, Error> {
+        match &self.kind {
+            Kind::Disabled => Ok(None),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => unified.watch(),
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(legacy) => legacy.watch(),
+        }
+    }
+
+    /// Whether the container has a cgroup of its own.
+    pub fn has_cgroup(&self) -> bool {
+        !matches!(self.kind, Kind::Disabled)
     }
 
     /// Replaces the device rules; at no moment are there none.
@@ -354,4 +412,19 @@ impl Manager {
             Kind::Legacy(legacy) => legacy.set_devices(devices),
         }
     }
+}
+
+/// Sizes of the huge pages of this machine as cgroups name them: `64KB`, `2MB`, `1GB`.
+fn huge_page_sizes() -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir("/sys/kernel/mm/hugepages") else { return Vec::new() };
+    let size = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        let kilobytes = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?;
+        Some(match kilobytes.parse::<u64>().ok()? {
+            n if n.is_multiple_of(1 << 20) => format!("{}GB", n >> 20),
+            n if n.is_multiple_of(1 << 10) => format!("{}MB", n >> 10),
+            n => format!("{n}KB"),
+        })
+    };
+    entries.flatten().filter_map(size).collect()
 }

@@ -5,8 +5,8 @@
 use super::dbus::{Address, Connection, Decoder, Encoder, Error as BusError};
 use super::v2::Unified;
 use super::{Error, Placement, Prepared};
-use crate::plan::cgroup::scope::{Bus, Property, Scope, Value};
-use crate::plan::cgroup::{CgroupPlan, Place};
+use crate::plan::cgroup::scope::{Bus, Property, Scope, Value, of_writes};
+use crate::plan::cgroup::{CgroupPlan, Place, Write};
 use crate::sys::process;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
@@ -27,6 +27,11 @@ const MANAGER: Address<'static> = Address {
     path: "/org/freedesktop/systemd1",
     interface: "org.freedesktop.systemd1.Manager",
 };
+
+const PEER: Address<'static> = Address { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
+
+/// Booleans are 32 bits wide; this one is for changes that are not for the next boot.
+const RUNTIME: u32 = 1;
 
 const JOBS: &str = "type='signal',sender='org.freedesktop.systemd1',\
     interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
@@ -81,6 +86,32 @@ impl Unit {
             let _ = manager.stop(&self.name, deadline);
         }
         furnished
+    }
+
+    /// Changes limits and then does `rest`; when any of it fails, everything is as before.
+    ///
+    /// systemd is told first: it writes what it is told, and rounds it, so that the exact values
+    /// have to come last, also when they are the old ones.
+    pub(super) fn update(
+        &self,
+        writes: &[Write],
+        rest: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let properties = of_writes(writes);
+        if properties.is_empty() {
+            return self.unified.update_with(writes, rest);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let failed = |cause| Error::Bus { unit: self.name.clone(), cause };
+        let old = self.unified.undoing(writes)?;
+        let mut manager = self.connect(deadline)?;
+        manager.set(&self.name, &properties, deadline).map_err(failed)?;
+        let Err(cause) = self.unified.update_with(writes, rest) else { return Ok(()) };
+        let told = manager.set(&self.name, &of_writes(&old), deadline).map_err(failed);
+        match told.and_then(|()| self.unified.undo(&old)) {
+            Ok(()) => Err(cause),
+            Err(error) => Err(Error::NotUndone { cause: Box::new(cause), left: vec![error] }),
+        }
     }
 
     fn connect(&self, deadline: Instant) -> Result<ServiceManager, Error> {
@@ -146,6 +177,21 @@ impl ServiceManager {
         }
     }
 
+    /// Sets properties of a unit for as long as it lives, and waits until they are in force.
+    fn set(
+        &mut self,
+        unit: &str,
+        properties: &[Property],
+        deadline: Instant,
+    ) -> Result<(), BusError> {
+        let mut body = Encoder::default();
+        body.text(unit).u32(RUNTIME);
+        write_properties(&mut body, properties.iter());
+        self.0.call(MANAGER, "SetUnitProperties", "sba(sv)", &body.bytes(), deadline)?;
+        // systemd writes to cgroups before it looks at its next message.
+        self.0.call(PEER, "Ping", "", &[], deadline).map(drop)
+    }
+
     fn forget(&mut self, unit: &str, deadline: Instant) -> Result<(), BusError> {
         let mut body = Encoder::default();
         body.text(unit);
@@ -184,13 +230,18 @@ fn start_body(scope: &Scope, pid: i32) -> Vec<u8> {
     ];
     let mut body = Encoder::default();
     body.text(&scope.unit).text("replace");
+    write_properties(&mut body, first.iter().chain(&scope.properties));
+    body.array(8, |_| {});
+    body.bytes()
+}
+
+/// `a(sv)`
+fn write_properties<'p>(body: &mut Encoder, properties: impl Iterator<Item = &'p Property>) {
     body.array(8, |e| {
-        for property in first.iter().chain(&scope.properties) {
+        for property in properties {
             e.align(8).text(&property.name).variant(&property.value);
         }
     });
-    body.array(8, |_| {});
-    body.bytes()
 }
 
 fn connect(bus: Bus) -> Result<UnixStream, BusError> {

@@ -5,12 +5,16 @@
 
 use super::apply::{Files, apply, apply_or_undo};
 use super::events::{Waited, poll_until};
+use super::oom::Watch;
+use super::stats::{self, Stats};
 use super::tree::{Found, Tree, is_busy, kill_each};
 use super::v2::Unified;
-use super::{CgroupRecord, DirRecord, Error, LegacyRecord, Placement, Prepared, devices};
+use super::{
+    CgroupRecord, DirRecord, Error, LegacyRecord, Placement, Prepared, devices, huge_page_sizes,
+};
 use crate::plan::cgroup::path::CgroupPath;
-use crate::plan::cgroup::{CgroupPlan, Devices, LegacyDir, Need, Tables};
-use crate::plan::device_filter::{self, Access, Kind, Rule};
+use crate::plan::cgroup::{CgroupPlan, Change, Devices, LegacyDir, Need, Present};
+use crate::plan::device_filter::{self, Access, Exceptions, Kind, Rule};
 use crate::sys::Errno;
 use cgroups_rs::cgroup::Cgroup;
 use cgroups_rs::cpuset::CpuSetController;
@@ -341,18 +345,66 @@ impl Legacy {
         }
     }
 
-    pub(super) fn update(&self, tables: &Tables) -> Result<(), Error> {
+    pub(super) fn update(&self, change: &Change) -> Result<(), Error> {
+        let devices = || match &change.devices {
+            Some(rules) => self.set_devices(rules),
+            None => Ok(()),
+        };
+        let legacy = || apply_or_undo(&self.open()?, &change.tables.legacy, devices);
         match &self.unified {
-            Some(unified) => unified.update_with(&tables.unified, || {
-                apply_or_undo(&self.open()?, &tables.legacy, || Ok(()))
-            }),
-            None => apply_or_undo(&self.open()?, &tables.legacy, || Ok(())),
+            Some(unified) => unified.update_with(&change.tables.unified, legacy),
+            None => legacy(),
+        }
+    }
+
+    pub(super) fn present(&self) -> Result<Present, Error> {
+        match &self.unified {
+            Some(unified) => unified.present(),
+            None => Ok(Present::default()),
+        }
+    }
+
+    /// Each group of counters from the hierarchy that has its controller.
+    pub(super) fn stats(&self) -> Result<Stats, Error> {
+        let sizes = huge_page_sizes();
+        let mut stats = stats::legacy(&self.open()?, &sizes)?;
+        let Some(unified) = &self.unified else { return Ok(stats) };
+        let other = unified.stats()?;
+        let has = |name| self.dir_of(name).is_some();
+        if !has("cpuacct") && !has("cpu") {
+            stats.cpu = other.cpu;
+        }
+        if !has("cpuset") {
+            stats.cpuset = other.cpuset;
+        }
+        if !has("memory") {
+            stats.memory = other.memory;
+        }
+        if !has("pids") {
+            stats.pids = other.pids;
+        }
+        if !has("blkio") {
+            stats.blkio = other.blkio;
+        }
+        if !has("hugetlb") {
+            stats.hugetlb = other.hugetlb;
+        }
+        Ok(stats)
+    }
+
+    pub(super) fn watch(&self) -> Result<Option<Watch>, Error> {
+        match (self.dir_of("memory"), &self.unified) {
+            (Some(dir), _) => {
+                Watch::legacy(dir.tree.require()?.as_fd(), &dir.tree.path()).map(Some)
+            }
+            (None, Some(unified)) => unified.watch(),
+            (None, None) => Ok(None),
         }
     }
 
     pub(super) fn set_devices(&self, rules: &Devices) -> Result<(), Error> {
         match (self.dir_of("devices"), &self.unified) {
-            (Some(dir), _) => restrict(dir, &rules.rules),
+            (Some(dir), _) => replace(dir, &rules.rules),
             (None, Some(unified)) => unified.set_devices(rules),
             (None, None) => self.restrict(rules, None),
         }
@@ -411,10 +463,41 @@ fn is_thawed(dir: &Dir) -> Result<bool, Error> {
     Ok(matches!(freezer_state(dir)?, FreezerState::Thawed))
 }
 
+/// Puts rules in the place of others; when one is refused, the others are in force again.
+fn replace(dir: &Dir, rules: &[Rule]) -> Result<(), Error> {
+    let old = present_rules(dir)?;
+    let Err(cause) = restrict(dir, rules) else { return Ok(()) };
+    match enforce(dir, &old) {
+        Ok(()) => Err(cause),
+        Err(error) => Err(Error::NotUndone { cause: Box::new(cause), left: vec![error] }),
+    }
+}
+
+/// What devices.list says. It does not show the exceptions from a list that allows everything.
+fn present_rules(dir: &Dir) -> Result<Exceptions, Error> {
+    let fd = dir.tree.require()?;
+    if dir.tree.read(fd.as_fd(), c"devices.list")?.trim() == "a *:* rwm" {
+        return Ok(Exceptions { allow: true, list: Vec::new() });
+    }
+    let list = allowed(dir, &DevicesController::new(dir.tree.path()))?;
+    Ok(Exceptions { allow: false, list })
+}
+
+fn restrict(dir: &Dir, rules: &[Rule]) -> Result<(), Error> {
+    enforce(dir, &device_filter::exceptions(rules)?)
+}
+
+fn allowed(dir: &Dir, controller: &DevicesController) -> Result<Vec<Rule>, Error> {
+    let devices = controller.allowed_devices().map_err(|error| Error::Read {
+        path: dir.tree.path().join("devices.list"),
+        errno: errno_of(&error),
+    })?;
+    Ok(devices.iter().map(rule_of).collect())
+}
+
 /// Writes the rules in the form that the kernel keeps them. A list of what is allowed is changed
 /// entry by entry, so that a running container never loses what it keeps.
-fn restrict(dir: &Dir, rules: &[Rule]) -> Result<(), Error> {
-    let target = device_filter::exceptions(rules)?;
+fn enforce(dir: &Dir, target: &Exceptions) -> Result<(), Error> {
     let fd = dir.tree.require()?;
     let controller = DevicesController::new(dir.tree.path());
     let list = dir.tree.read(fd.as_fd(), c"devices.list")?;
@@ -429,11 +512,8 @@ fn restrict(dir: &Dir, rules: &[Rule]) -> Result<(), Error> {
         };
         write_rule(dir, &controller, &all)?;
     } else {
-        for old in controller.allowed_devices().map_err(|error| Error::Read {
-            path: dir.tree.path().join("devices.list"),
-            errno: errno_of(&error),
-        })? {
-            withdraw(dir, &controller, &rule_of(&old), &target.list)?;
+        for old in allowed(dir, &controller)? {
+            withdraw(dir, &controller, &old, &target.list)?;
         }
     }
     target.list.iter().try_for_each(|rule| write_rule(dir, &controller, rule))

@@ -1,11 +1,13 @@
 //! A cgroup in the unified hierarchy.
 
-use super::apply::{OneDir, apply, apply_or_undo};
+use super::apply::{OneDir, apply, apply_or_undo, undoing};
 use super::events::{Waited, poll_until, wait};
+use super::oom::Watch;
+use super::stats::{self, Stats};
 use super::tree::{Found, Tree, is_busy, kill_each, read_file, write_file};
-use super::{DirRecord, Error, Hint, Placement, Prepared, devices};
+use super::{DirRecord, Error, Hint, Placement, Prepared, delegation, devices, huge_page_sizes};
 use crate::plan::cgroup::path::{CgroupPath, c_string};
-use crate::plan::cgroup::{CgroupPlan, Devices, Write};
+use crate::plan::cgroup::{CgroupPlan, Devices, Present, Write};
 use crate::sys::{Errno, fd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -103,10 +105,14 @@ impl Unified {
         }
     }
 
-    /// Controllers, limits and device rules.
+    /// Controllers, limits, device rules and the owner.
     pub(super) fn furnish(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
         self.limit(dir, &plan.controllers, &plan.unified)?;
-        devices::attach(dir, &self.tree.path(), &plan.devices)
+        devices::attach(dir, &self.tree.path(), &plan.devices)?;
+        match plan.owner {
+            Some(owner) => delegation::hand_over(dir, &self.tree.path(), owner),
+            None => Ok(()),
+        }
     }
 
     /// Controllers and limits.
@@ -291,8 +297,46 @@ impl Unified {
         }
     }
 
-    pub(super) fn update(&self, writes: &[Write]) -> Result<(), Error> {
-        self.update_with(writes, || Ok(()))
+    /// The writes that undo others, as the files are now.
+    pub(super) fn undoing(&self, writes: &[Write]) -> Result<Vec<Write>, Error> {
+        let dir = self.tree.require()?;
+        Ok(undoing(&OneDir { fd: dir.as_fd(), path: &self.tree.path() }, writes))
+    }
+
+    /// Carries out writes that an earlier [`Unified::undoing`] gave.
+    pub(super) fn undo(&self, writes: &[Write]) -> Result<(), Error> {
+        let dir = self.tree.require()?;
+        apply(&OneDir { fd: dir.as_fd(), path: &self.tree.path() }, writes)
+    }
+
+    pub(super) fn present(&self) -> Result<Present, Error> {
+        let dir = self.tree.require()?;
+        let read = |name: &std::ffi::CStr| match read_file(dir.as_fd(), name) {
+            Ok(text) => Ok(Some(text)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => {
+                let path = self.tree.path().join(&*name.to_string_lossy());
+                Err(Error::Read { path, errno })
+            }
+        };
+        let number = |text: &str| if text == "max" { Some(-1) } else { text.parse().ok() };
+        let cpu_max = read(c"cpu.max")?.and_then(|text| {
+            let (quota, period) = text.trim().split_once(' ')?;
+            Some((number(quota)?, period.parse().ok()?))
+        });
+        let memory_max = read(c"memory.max")?.and_then(|text| number(text.trim()));
+        Ok(Present { cpu_max, memory_max })
+    }
+
+    pub(super) fn stats(&self) -> Result<Stats, Error> {
+        let dir = self.tree.require()?;
+        stats::unified(&OneDir { fd: dir.as_fd(), path: &self.tree.path() }, &huge_page_sizes())
+    }
+
+    /// Watches for OOM kills; `None` where the cgroup has no memory controller.
+    pub(super) fn watch(&self) -> Result<Option<Watch>, Error> {
+        let dir = self.tree.require()?;
+        Watch::unified(dir.as_fd(), self.tree.path().join("memory.events"))
     }
 
     /// Changes limits and then does `rest`; when any of it fails, the limits are as before.

@@ -1,5 +1,6 @@
 //! From options to requests, and from answers to text.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::options::{self, Globals, ListFormat, Options, Verb};
@@ -8,9 +9,12 @@ use super::report::Reporter;
 use super::{Error, root, signal, table};
 use crate::id::ContainerId;
 use crate::sys::process::{getegid, geteuid};
+use crate::verbs::events::Pace;
+use crate::verbs::ps::{Listing, Process};
 use crate::verbs::{
-    self, Context, CreateRequest, DeleteRequest, ExplainRequest, Keep, Keyring, KillRequest,
-    KillScope, ManagerChoice, Mode, RootSwitch, Rootless, RunRequest, StateReport, Subreaper,
+    self, Context, CreateRequest, DeleteRequest, EventsRequest, ExplainRequest, Keep, Keyring,
+    KillRequest, KillScope, ManagerChoice, Mode, PsRequest, RootSwitch, Rootless, RunRequest,
+    StateReport, Subreaper, UpdateRequest,
 };
 
 /// Carries out one command and gives its exit status.
@@ -40,6 +44,11 @@ pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> 
             let request = DeleteRequest { id: id(&delete.id)?, force: delete.force };
             Ok(verbs::delete::delete(&context(&globals)?, &request, &mut warn(reporter))?)
         }
+        Verb::Pause(pause) => Ok(verbs::pause::pause(&context(&globals)?, &id(&pause.id)?)?),
+        Verb::Resume(resume) => Ok(verbs::pause::resume(&context(&globals)?, &id(&resume.id)?)?),
+        Verb::Update(update) => self::update(&globals, &update, reporter),
+        Verb::Events(events) => self::events(&globals, &events, reporter),
+        Verb::Ps(ps) => self::ps(&globals, ps),
         Verb::List(list) => self::list(&globals, &list, reporter),
         Verb::Spec(spec) => self::spec(&spec),
         Verb::Features => output::json(&verbs::features::features(), Layout::Indented),
@@ -156,6 +165,64 @@ fn table_of(reports: &[StateReport]) -> String {
             report.bundle.display().to_string(),
             report.created.clone(),
             report.owner.clone(),
+        ]
+    });
+    table::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}
+
+fn update(
+    globals: &Globals,
+    update: &options::Update,
+    reporter: &mut Reporter,
+) -> Result<(), Error> {
+    let request = UpdateRequest {
+        id: id(&update.id)?,
+        limits: super::update::limits(update)?,
+        l3_cache_schema: update.l3_cache_schema.clone(),
+        mem_bw_schema: update.mem_bw_schema.clone(),
+    };
+    Ok(verbs::update::update(&context(globals)?, &request, &mut warn(reporter))?)
+}
+
+fn events(
+    globals: &Globals,
+    events: &options::Events,
+    reporter: &mut Reporter,
+) -> Result<(), Error> {
+    let pace = if events.stats { Pace::Once } else { Pace::Every(events.interval) };
+    let request = EventsRequest { id: id(&events.id)?, pace };
+    let mut written = Ok(());
+    let mut sink = |event: &verbs::events::Event| {
+        written = output::json(event, Layout::Compact);
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    verbs::events::events(&context(globals)?, &request, &mut sink, &mut warn(reporter))?;
+    written
+}
+
+fn ps(globals: &Globals, ps: options::Ps) -> Result<(), Error> {
+    let context = context(globals)?;
+    let id = id(&ps.id)?;
+    if ps.format == ListFormat::Json {
+        return output::json(&verbs::ps::pids(&context, &id)?, Layout::Compact);
+    }
+    match verbs::ps::list(&context, &PsRequest { id, options: ps.options })? {
+        Listing::Ps(text) => output::text(&text),
+        Listing::Own(processes) => output::text(&table_of_processes(&processes)),
+    }
+}
+
+fn table_of_processes(processes: &[Process]) -> String {
+    let head = ["UID", "PID", "PPID", "S", "TIME", "CMD"].map(str::to_owned);
+    let rows = processes.iter().map(|process| {
+        let (minutes, seconds) = (process.time / 60, process.time % 60);
+        [
+            process.user.clone(),
+            process.pid.to_string(),
+            process.parent.to_string(),
+            process.state.to_string(),
+            format!("{:02}:{:02}:{seconds:02}", minutes / 60, minutes % 60),
+            process.command.clone(),
         ]
     });
     table::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())

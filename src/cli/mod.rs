@@ -7,10 +7,12 @@ mod dispatch;
 mod normalise;
 mod options;
 mod output;
+mod quantity;
 mod report;
 mod root;
 mod signal;
 mod table;
+mod update;
 mod usage;
 
 use std::ffi::OsString;
@@ -54,6 +56,10 @@ enum Error {
     Seal(#[from] crate::launch::seal::Error),
     #[error("write standard output")]
     Output(#[source] std::io::Error),
+    #[error("read limits from {name}")]
+    Limits { name: String, source: std::io::Error },
+    #[error("parse {name}")]
+    LimitsText { name: String, source: crate::spec::ParseError },
     #[error("find the working directory")]
     WorkingDirectory(#[source] std::io::Error),
 }
@@ -68,7 +74,14 @@ impl crate::error::Report for Error {
             Self::Usage { .. } | Self::Id(_) | Self::Signal(_) => code("USAGE"),
             Self::Log(error) => Facts { path: Some(error.path().to_owned()), ..Facts::default() },
             Self::Root(error) => Facts { path: error.path(), ..Facts::default() },
-            Self::Seal(_) | Self::Output(_) | Self::WorkingDirectory(_) => Facts::default(),
+            Self::LimitsText { source, .. } => Facts {
+                code: Some("CONFIG_INVALID"),
+                config: source.pointer().map(str::to_owned),
+                ..Facts::default()
+            },
+            Self::Seal(_) | Self::Output(_) | Self::WorkingDirectory(_) | Self::Limits { .. } => {
+                Facts::default()
+            }
         }
     }
 }

@@ -19,8 +19,22 @@ pub fn normalise(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
             break;
         }
         let is_value = std::mem::take(&mut value_follows);
+        if is_value && is_negative_number(&arg) {
+            out.push(arg);
+            continue;
+        }
         match Word::of(&arg, scope) {
             Word::Plain if is_value => out.push(arg),
+            Word::Plain if !same(scope, command) && hands_words_on(scope) => {
+                // What follows the id is for another program, options and all.
+                out.push(arg);
+                let mut rest = args.by_ref().peekable();
+                if rest.peek().is_some_and(|next| next != "--") {
+                    out.push("--".into());
+                }
+                out.extend(rest);
+                break;
+            }
             Word::Plain => {
                 // Verbs have no verbs of their own.
                 scope =
@@ -43,6 +57,15 @@ pub fn normalise(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
     }
     out.extend(args);
     out
+}
+
+fn hands_words_on(command: &Command) -> bool {
+    command.get_positionals().any(Arg::is_trailing_var_arg_set)
+}
+
+fn is_negative_number(arg: &OsStr) -> bool {
+    let digits = arg.as_bytes().strip_prefix(b"-").filter(|digits| !digits.is_empty());
+    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
 }
 
 fn same(a: &Command, b: &Command) -> bool {
@@ -155,6 +178,32 @@ mod tests {
         ] {
             assert_eq!(normalised(line), line);
         }
+    }
+
+    /// CLI-9
+    #[test]
+    fn options_behind_the_id_are_for_ps() {
+        assert_eq!(normalised("c ps x -ef"), "c ps x -- -ef");
+        assert_eq!(normalised("c ps -format table x -o pid"), "c ps --format table x -- -o pid");
+        assert_eq!(normalised("c ps x -- -ef"), "c ps x -- -ef");
+        assert_eq!(normalised("c ps -f json x"), "c ps -f json x");
+        let options = options::parse(&normalise(
+            ["c", "ps", "x", "-o", "pid,comm"].map(OsString::from).to_vec(),
+            &options::command(),
+        ));
+        match options.unwrap().verb {
+            Some(options::Verb::Ps(ps)) => assert_eq!(ps.options, ["-o", "pid,comm"]),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn numbers_below_zero_are_values() {
+        let line = "c update --cpu-quota -100000 x";
+        assert_eq!(normalised(line), line);
+        assert_eq!(normalised("c update -memory -1 x"), "c update --memory -1 x");
+        let args = line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert!(options::parse(&args).is_ok());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::quantity;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// A whole command line.
@@ -100,6 +102,16 @@ pub enum Verb {
     Kill(Kill),
     /// Remove a container that has stopped
     Delete(Delete),
+    /// Stop every process of a container where it is
+    Pause(Pause),
+    /// Let the processes of a paused container go on
+    Resume(Resume),
+    /// Change the limits of a container
+    Update(Box<Update>),
+    /// Print what a container uses, and OOM kills in it, as JSON
+    Events(Events),
+    /// List the processes of a container
+    Ps(Ps),
     /// List the containers below the root directory
     List(List),
     /// Write a config.json to start from
@@ -194,6 +206,113 @@ pub struct Delete {
     /// Kill what still runs; no container at all is no error
     #[arg(short, long)]
     pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Pause {
+    #[arg(value_name = "CONTAINER_ID")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Resume {
+    #[arg(value_name = "CONTAINER_ID")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Update {
+    #[arg(value_name = "CONTAINER_ID")]
+    pub id: String,
+    /// Take all limits from a file with a linux.resources object, - for standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with = "limits")]
+    pub resources: Option<PathBuf>,
+    #[command(flatten)]
+    pub limits: Limits,
+    /// Schema of the L3 cache (Intel RDT)
+    #[arg(long, value_name = "SCHEMA")]
+    pub l3_cache_schema: Option<String>,
+    /// Schema of memory bandwidth (Intel RDT)
+    #[arg(long, value_name = "SCHEMA")]
+    pub mem_bw_schema: Option<String>,
+}
+
+/// Limits by name; those that are not given stay.
+#[derive(Debug, Default, Args)]
+#[group(id = "limits", multiple = true)]
+pub struct Limits {
+    /// Weight of block I/O, 10 to 1000
+    #[arg(long, value_name = "WEIGHT")]
+    pub blkio_weight: Option<u16>,
+    /// Microseconds of the period of --cpu-quota
+    #[arg(long, value_name = "USECS")]
+    pub cpu_period: Option<u64>,
+    /// Microseconds of processor time in each period, -1 for no limit
+    #[arg(long, value_name = "USECS", allow_negative_numbers = true)]
+    pub cpu_quota: Option<i64>,
+    /// Microseconds that may be saved up beyond the quota
+    #[arg(long, value_name = "USECS")]
+    pub cpu_burst: Option<u64>,
+    /// 1 to run only when nothing else does, 0 not to
+    #[arg(long, value_name = "0|1", allow_negative_numbers = true)]
+    pub cpu_idle: Option<i64>,
+    /// Share of processor time beside other containers, 2 to 262144
+    #[arg(long, value_name = "SHARES")]
+    pub cpu_share: Option<u64>,
+    /// Microseconds of the period of --cpu-rt-runtime (cgroup v1)
+    #[arg(long, value_name = "USECS")]
+    pub cpu_rt_period: Option<u64>,
+    /// Microseconds of real-time scheduling in each period (cgroup v1)
+    #[arg(long, value_name = "USECS", allow_negative_numbers = true)]
+    pub cpu_rt_runtime: Option<i64>,
+    /// Processors, such as 0-3,7
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes, such as 0
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
+    /// Has no effect
+    #[arg(long, value_name = "BYTES", hide = true, value_parser = quantity::bytes, allow_negative_numbers = true)]
+    pub kernel_memory: Option<i64>,
+    /// Has no effect
+    #[arg(long, value_name = "BYTES", hide = true, value_parser = quantity::bytes, allow_negative_numbers = true)]
+    pub kernel_memory_tcp: Option<i64>,
+    /// Bytes of memory, such as 64M, -1 for no limit
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes, allow_negative_numbers = true)]
+    pub memory: Option<i64>,
+    /// Bytes of memory that are left to the container as long as possible
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes, allow_negative_numbers = true)]
+    pub memory_reservation: Option<i64>,
+    /// Bytes of memory and swap together, -1 for unlimited swap
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes, allow_negative_numbers = true)]
+    pub memory_swap: Option<i64>,
+    /// Number of tasks, -1 for no limit
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub pids_limit: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Events {
+    #[arg(value_name = "CONTAINER_ID")]
+    pub id: String,
+    /// Time between statistics
+    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = quantity::interval)]
+    pub interval: Duration,
+    /// Print statistics once
+    #[arg(long)]
+    pub stats: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// Format of the list
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub format: ListFormat,
+    #[arg(value_name = "CONTAINER_ID")]
+    pub id: String,
+    /// Options for ps(1), in one word or several
+    #[arg(value_name = "PS_OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub options: Vec<String>,
 }
 
 #[derive(Debug, Args)]

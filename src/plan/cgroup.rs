@@ -8,6 +8,7 @@
 //! Source: runtime-spec config-linux.md «Control groups»; the kernel's
 //! Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/. Decisions: specs/40-cgroups.md.
 
+pub mod delegation;
 pub mod legacy;
 pub mod path;
 pub mod scope;
@@ -85,6 +86,8 @@ pub struct CgroupPlan {
     pub devices: Devices,
     /// What to do when the cgroup cannot be made.
     pub need: Need,
+    /// User id on the host to whom the cgroup is handed over, see [`delegation`].
+    pub owner: Option<u32>,
     /// What was asked for and has no effect.
     pub warnings: Vec<Warning>,
 }
@@ -412,6 +415,18 @@ pub struct Resources<'a> {
     pub typed: &'a LinuxResources,
     /// `pids.limit`.
     pub pids_limit: PidsLimit,
+    /// What the cgroup says now; nothing for one that is to be made.
+    pub present: Present,
+}
+
+/// Limits of a cgroup in the unified hierarchy that share a file, or a field of the config, with
+/// another limit: who changes only the one has to know the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Quota, negative for none, and period of cpu.max, in microseconds.
+    pub cpu_max: Option<(i64, u64)>,
+    /// Bytes of memory.max, negative for no limit.
+    pub memory_max: Option<i64>,
 }
 
 /// Writes and warnings of one topic.
@@ -433,6 +448,42 @@ pub struct Tables {
     pub legacy: Vec<Write>,
     /// What has no effect.
     pub warnings: Vec<Warning>,
+}
+
+/// What is to be changed about the cgroup of a container that exists.
+#[derive(Debug, Default, PartialEq)]
+pub struct Change {
+    /// The limits.
+    pub tables: Tables,
+    /// The device rules; none leaves them as they are.
+    pub devices: Option<Devices>,
+}
+
+/// Computes what has to be done to a container's cgroup so that `resources` hold: nothing that
+/// they do not name is touched.
+///
+/// # Errors
+/// As [`tables`], and a wrong device rule.
+pub fn change(
+    resources: Resources<'_>,
+    privilege: Privilege,
+    facts: &CgroupFacts,
+) -> Result<Change, Error> {
+    let asked = resources.typed.devices().as_deref().unwrap_or_default();
+    let devices = match asked {
+        [] => None,
+        asked => Some(devices(device_filter::resolve(asked)?, privilege)),
+    };
+    Ok(Change { tables: tables(resources, facts)?, devices })
+}
+
+fn devices(rules: Vec<Rule>, privilege: Privilege) -> Devices {
+    let skippable = privilege != Privilege::Full && device_filter::is_skippable(&rules);
+    Devices {
+        program: device_filter::compile(&rules),
+        need: if skippable { Need::IfPermitted } else { Need::Required },
+        rules,
+    }
 }
 
 /// Computes the tables of file writes for `resources` on a host.
@@ -500,7 +551,8 @@ pub fn resolve(spec: &Spec, request: &Request<'_>) -> Result<CgroupPlan, Error> 
     let typed = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&empty);
     let asked = linux.and_then(|linux| linux.cgroups_path().as_ref());
     let asked = asked.map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty());
-    let resources = Resources { typed, pids_limit: request.pids_limit };
+    let pids_limit = request.pids_limit;
+    let resources = Resources { typed, pids_limit, present: Present::default() };
     let rules = device_filter::resolve(typed.devices().as_deref().unwrap_or_default())?;
 
     if request.manager == ManagerChoice::Disabled {
@@ -515,15 +567,7 @@ pub fn resolve(spec: &Spec, request: &Request<'_>) -> Result<CgroupPlan, Error> 
         } else {
             Need::Required
         };
-    let devices = Devices {
-        program: device_filter::compile(&rules),
-        need: if confined && device_filter::is_skippable(&rules) {
-            Need::IfPermitted
-        } else {
-            Need::Required
-        },
-        rules,
-    };
+    let devices = devices(rules, request.privilege);
     let place = place(spec, asked, request, &tables)?;
     let Tables { unified, legacy, warnings } = tables;
     let controllers = request
@@ -532,7 +576,7 @@ pub fn resolve(spec: &Spec, request: &Request<'_>) -> Result<CgroupPlan, Error> 
         .as_ref()
         .map(|unified| unified.controllers.clone())
         .unwrap_or_default();
-    Ok(CgroupPlan { place, controllers, unified, legacy, devices, need, warnings })
+    Ok(CgroupPlan { place, controllers, unified, legacy, devices, need, owner: None, warnings })
 }
 
 /// With no cgroup, device rules are the only part of the resources that may be left out: engines
@@ -556,6 +600,7 @@ fn disabled(resources: Resources<'_>, rules: Vec<Rule>) -> Result<CgroupPlan, Er
         legacy: Vec::new(),
         devices: Devices { rules, program: Vec::new(), need: Need::IfPermitted },
         need: Need::Required,
+        owner: None,
         warnings,
     })
 }

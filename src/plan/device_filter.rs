@@ -254,6 +254,15 @@ fn number_of(value: Option<i64>, pointer: impl FnOnce() -> String) -> Result<Opt
     }
 }
 
+/// A number that tells lists of rules apart, of use beyond the life of a program: FNV-1a of their
+/// text.
+pub fn digest(rules: &[Rule]) -> u64 {
+    let bytes = rules.iter().flat_map(|rule| format!("{rule}\n").into_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// Rules in the form that cgroup v1 keeps: what holds for everything, and the exceptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exceptions {

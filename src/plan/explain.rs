@@ -88,6 +88,9 @@ fn cgroup(plan: &Plan, page: &mut Page) -> fmt::Result {
     for write in plan.cgroup.unified.iter().chain(&plan.cgroup.legacy) {
         page.line(format_args!("write {} {:?} ({})", write.file, write.value, write.pointer))?;
     }
+    if let Some(owner) = plan.cgroup.owner {
+        page.line(format_args!("handed over to user {owner}"))?;
+    }
     for rule in &plan.cgroup.devices.rules {
         page.line(format_args!("device {rule}"))?;
     }

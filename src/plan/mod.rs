@@ -229,7 +229,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     )?;
     let names = check::host_names(spec, &namespaces)?;
     let rootfs = rootfs::resolve(spec, request.bundle, request.root_switch)?;
-    let cgroup = cgroup::resolve(
+    let mut cgroup = cgroup::resolve(
         spec,
         &cgroup::Request {
             id: request.id.as_str(),
@@ -255,6 +255,9 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     let (mounts, told) = mounts::resolve(asked, around)?;
     warnings.extend(told.iter().map(ToString::to_string));
 
+    let user = process.as_ref().map_or(0, |wanted| wanted.process.uid);
+    cgroup.owner =
+        cgroup::delegation::owner(&cgroup.place, &namespaces, &mounts, user, id_maps.as_ref());
     let own_dev = check::has_own_dev(&mounts);
     let devices = linux.and_then(|l| l.devices().as_deref()).unwrap_or_default();
     let sysctls = sysctl::resolve(

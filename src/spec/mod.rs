@@ -16,10 +16,10 @@ mod version;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxResources, Spec};
 
 pub use file::LIMIT;
-pub use parse::parse;
+pub use parse::{limits, parse};
 
 /// Version of runtime-spec that this crate implements.
 pub const VERSION: &str = "1.3.0";
@@ -54,6 +54,15 @@ impl Extras {
         let known = self.hugepage_limits.iter().find(|(at, _)| *at == index);
         known.map_or(typed.unsigned_abs(), |(_, limit)| *limit)
     }
+}
+
+/// Limits that stand alone, to be put in the place of what a container has.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Limits {
+    /// `/linux/resources`.
+    pub resources: LinuxResources,
+    /// Values that `resources` cannot represent.
+    pub extras: Extras,
 }
 
 /// Something in the config that is not carried out, which runtime-spec wants to be said.

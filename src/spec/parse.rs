@@ -6,7 +6,7 @@ use oci_spec::runtime::{
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
-use super::{Extras, Loaded, ParseError, json, normalise, shape, version};
+use super::{Extras, Limits, Loaded, ParseError, json, normalise, shape, version};
 
 /// Reads the text of a config.json.
 ///
@@ -24,6 +24,22 @@ pub fn parse(text: &[u8]) -> Result<Loaded, ParseError> {
         }
         None => parse_again(text),
     }
+}
+
+/// Reads a `/linux/resources` that stands alone, as it is given to change a container's limits.
+/// Its members are named as in a config.
+///
+/// # Errors
+/// [`ParseError`], as [`parse`].
+pub fn limits(text: &[u8]) -> Result<Limits, ParseError> {
+    let text = check_start(text)?;
+    // Faults are found where they are in the text itself.
+    json::read(text)?;
+    let head = format!("{{\"ociVersion\":\"{}\",\"linux\":{{\"resources\":", super::VERSION);
+    let loaded = parse(&[head.as_bytes(), text, b"}}"].concat())?;
+    let linux = loaded.spec.linux().as_ref();
+    let resources = linux.and_then(|linux| linux.resources().clone()).unwrap_or_default();
+    Ok(Limits { resources, extras: loaded.extras })
 }
 
 /// The config, if the typed parse takes it and loses nothing.
@@ -185,6 +201,27 @@ mod tests {
             serde_json::json!([[]]),
             serde_json::json!(true),
         ]
+    }
+
+    /// UPD-1.
+    #[test]
+    fn limits_may_stand_alone() {
+        let limits = |text: &str| super::limits(text.as_bytes());
+        let found = limits("{\"pids\": {\"limit\": 0}, \"memory\": null}").unwrap();
+        assert_eq!(found.extras.pids_limit, Some(0));
+        assert_eq!(limits("{\"cpu\": {\"shares\": 7}}").unwrap().extras.pids_limit, None);
+        assert_eq!(limits("{}").unwrap().resources, LinuxResources::default());
+        let refusal = |text| limits(text).unwrap_err().to_string();
+        assert!(
+            refusal("{\n \"cpu\": }").contains("line 2 column 9"),
+            "{}",
+            refusal("{\n \"cpu\": }")
+        );
+        assert!(
+            refusal("{\"cpu\": {\"shares\": \"x\"}}").starts_with("/linux/resources/cpu/shares")
+        );
+        assert!(refusal("[]").starts_with("/linux/resources"));
+        assert!(limits("{}}, \"hostname\": {\"x\": {}").is_err());
     }
 
     #[test]

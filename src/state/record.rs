@@ -4,7 +4,7 @@ use super::Identity;
 use crate::cgroup::CgroupRecord;
 use crate::plan::hooks::{Environment, Hook};
 use crate::plan::namespaces::Kind;
-use crate::plan::{Plan, ProcessPlan};
+use crate::plan::{Plan, ProcessPlan, device_filter};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -29,6 +29,9 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// Its cgroup.
     pub cgroup: CgroupRecord,
+    /// [`crate::plan::device_filter::digest`] of the device rules in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_rules: Option<u64>,
     /// Whether it has a pid namespace of its own, so that the end of init ends all.
     pub own_pids: bool,
     /// For a container whose mounts lie in the namespace of the caller: the number of the mount
@@ -86,6 +89,7 @@ impl Record {
             owner,
             annotations: plan.annotations.clone(),
             cgroup,
+            device_rules: Some(device_filter::digest(&plan.cgroup.devices.rules)),
             own_pids: plan.namespaces.is_new(Kind::Pid),
             root_mount_before: None,
             program: program(plan),

@@ -48,16 +48,19 @@ impl Entry {
         let Some(pidfd) = found.map_err(self.failed("look for the process in", "record"))? else {
             return Ok((Status::Stopped, None));
         };
+        // Before the gate is asked: who is frozen behind it does not answer.
+        let frozen = record.is_some_and(|record| {
+            let manager = Manager::from_record(record.cgroup.clone());
+            manager.and_then(|manager| manager.is_frozen()).unwrap_or(false)
+        });
+        if frozen {
+            return Ok((Status::Paused, Some(pidfd)));
+        }
         // The file alone could be left over from a start that was killed; whether init still
         // listens behind it is the truth.
         if self.has_gate() && self.connect_to_gate()?.is_some() {
             return Ok((Status::Created, Some(pidfd)));
         }
-        let frozen = record.is_some_and(|record| {
-            let manager = Manager::from_record(record.cgroup.clone());
-            manager.and_then(|manager| manager.is_frozen()).unwrap_or(false)
-        });
-        let status = if frozen { Status::Paused } else { Status::Running };
-        Ok((status, Some(pidfd)))
+        Ok((Status::Running, Some(pidfd)))
     }
 }

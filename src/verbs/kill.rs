@@ -1,13 +1,15 @@
 //! `kill`: sends a signal (runtime.md, Kill).
 
-use super::{Context, Error, created_record};
+use super::{Context, Error, created_record, not_running, pause};
 use crate::cgroup::Manager;
 use crate::id::ContainerId;
+use crate::launch::END_DEADLINE;
 use crate::state::Status;
 use crate::sys::process::{pidfd_open, pidfd_signal};
 use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// What to send to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,37 +43,67 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<(), Error> {
     // In a shared pid namespace the death of the first process ends no other.
     let everybody =
         request.scope == KillScope::All || (request.signal == SIGKILL && !record.own_pids);
-    let stopped = || Error::status("container not running");
-    if everybody {
-        let manager = Manager::from_record(record.cgroup.clone())?;
-        let pids = manager.pids()?;
-        for pid in &pids {
-            signal_member(&manager, *pid, request.signal)?;
+    let manager = Manager::from_record(record.cgroup.clone())?;
+    if everybody && manager.has_cgroup() {
+        let found = !manager.pids()?.is_empty();
+        match request.signal {
+            SIGKILL => manager.kill_all(Instant::now() + END_DEADLINE)?,
+            signal => signal_all(&manager, status, signal)?,
         }
-        if !pids.is_empty() || request.scope == KillScope::All {
+        if found || request.scope == KillScope::All {
             return Ok(());
         }
     }
     if status == Status::Stopped {
-        return Err(stopped());
+        return Err(not_running());
     }
-    let pidfd = pidfd.ok_or_else(stopped)?;
+    let pidfd = pidfd.ok_or_else(not_running)?;
     match pidfd_signal(pidfd.as_fd(), request.signal) {
-        Err(Errno::ESRCH) => Err(stopped()),
-        other => other.map_err(Error::system(format!("send signal {}", request.signal))),
+        Err(Errno::ESRCH) => return Err(not_running()),
+        other => other.map_err(Error::system(format!("send signal {}", request.signal)))?,
     }
+    if request.signal == SIGKILL && status == Status::Paused {
+        // On cgroup v1 the frozen do not even die. The signal has been sent, whatever comes of it.
+        let _ = manager.thaw(Instant::now() + pause::DEADLINE);
+    }
+    Ok(())
 }
 
-/// Signals a process that was a member of the cgroup a moment ago, if it still is: by the time
-/// its number is used it may be a stranger's.
-fn signal_member(manager: &Manager, pid: i32, signal: i32) -> Result<(), Error> {
-    let Ok(pidfd) = pidfd_open(pid) else { return Ok(()) };
-    let [ended] = fd::poll_in([pidfd.as_fd()], Some(0)).map_err(Error::system("poll"))?;
-    if ended || !manager.pids()?.contains(&pid) {
-        return Ok(());
+/// Signals every member of a cgroup while it stands still, so that none is born unseen. Where
+/// that cannot be had, those who are there get the signal.
+fn signal_all(manager: &Manager, status: Status, signal: i32) -> Result<(), Error> {
+    let frozen = match status {
+        // Whoever has paused the container will resume it.
+        Status::Paused => false,
+        _ => signal != 0 && manager.freeze(Instant::now() + STILL).is_ok(),
+    };
+    let sent = signal_members(manager, signal);
+    if frozen {
+        manager.thaw(Instant::now() + pause::DEADLINE)?;
     }
-    match pidfd_signal(pidfd.as_fd(), signal) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(source) => Err(Error::system(format!("send signal {signal} to {pid}"))(source)),
+    sent
+}
+
+/// How long members of a cgroup may take to stand still for a signal.
+const STILL: Duration = Duration::from_secs(1);
+
+/// Signals those who are members both before and after their pidfd was opened: a number alone
+/// may be a stranger's by the time it is used.
+fn signal_members(manager: &Manager, signal: i32) -> Result<(), Error> {
+    let open = |pid: i32| Some((pid, pidfd_open(pid).ok()?));
+    let found: Vec<(i32, OwnedFd)> = manager.pids()?.into_iter().filter_map(open).collect();
+    let members = manager.pids()?;
+    for (pid, pidfd) in found {
+        let [ended] = fd::poll_in([pidfd.as_fd()], Some(0)).map_err(Error::system("poll"))?;
+        if ended || members.binary_search(&pid).is_err() {
+            continue;
+        }
+        match pidfd_signal(pidfd.as_fd(), signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(source) => {
+                return Err(Error::system(format!("send signal {signal} to {pid}"))(source));
+            }
+        }
     }
+    Ok(())
 }

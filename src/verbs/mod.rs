@@ -2,22 +2,29 @@
 
 pub mod create;
 pub mod delete;
+pub mod events;
 pub mod explain;
 pub mod features;
 pub mod kill;
 pub mod list;
+pub mod pause;
+pub mod ps;
 pub mod run;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod update;
 
 pub use crate::plan::cgroup::ManagerChoice;
 pub use create::{CreateRequest, Keyring, RootSwitch};
 pub use delete::DeleteRequest;
+pub use events::EventsRequest;
 pub use explain::ExplainRequest;
 pub use kill::{KillRequest, KillScope};
+pub use ps::PsRequest;
 pub use run::{Keep, Mode, RunRequest, Subreaper};
 pub use state::StateReport;
+pub use update::UpdateRequest;
 
 use crate::error::{Facts, Report};
 use crate::state::{Entry, Status, Store};
@@ -79,6 +86,9 @@ pub enum Error {
     /// What the caller asks for does not go with the configuration.
     #[error(transparent)]
     Request(#[from] create::RequestError),
+    /// The processes of a container cannot be listed.
+    #[error(transparent)]
+    Ps(#[from] ps::Error),
     /// The program could not be executed.
     #[error(transparent)]
     Start(#[from] start::StartError),
@@ -151,7 +161,7 @@ impl Report for Error {
             Self::Start(_) => Facts { code: Some("START_FAILED"), ..Facts::default() },
             Self::Request(_) => Facts { code: Some("USAGE"), ..Facts::default() },
             Self::Status { .. } => Facts { code: Some("WRONG_STATUS"), ..Facts::default() },
-            Self::Host(_) | Self::System { .. } => Facts::default(),
+            Self::Host(_) | Self::System { .. } | Self::Ps(_) => Facts::default(),
         }
     }
 }
@@ -198,4 +208,9 @@ fn created_record(entry: &Entry) -> Result<crate::state::Record, Error> {
         let state = if entry.is_locked() { Status::Creating } else { Status::Stopped };
         Error::status(format!("container {} is {}", entry.id, state.name()))
     })
+}
+
+/// What engines look for when there is nothing to work on.
+fn not_running() -> Error {
+    Error::status("container not running")
 }

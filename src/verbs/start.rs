@@ -35,7 +35,10 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
         Status::Created => {}
         Status::Stopped => return Err(Error::status("cannot start a container that has stopped")),
         Status::Creating => return Err(Error::status("container is still being created")),
-        Status::Running | Status::Paused => {
+        Status::Paused => {
+            return Err(Error::status("container paused: it has to be resumed before anything"));
+        }
+        Status::Running => {
             return Err(Error::status("cannot start an already running container"));
         }
     }

@@ -83,7 +83,7 @@ pub(super) struct Owners {
 
 impl Owners {
     /// The name of a user in the host's /etc/passwd; the number where there is none.
-    fn name(&mut self, uid: u32) -> String {
+    pub(super) fn name(&mut self, uid: u32) -> String {
         if uid == 0 {
             return "root".to_owned();
         }

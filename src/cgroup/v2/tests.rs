@@ -158,6 +158,7 @@ fn a_failed_preparation_takes_its_directories_back() {
             need: crate::plan::cgroup::Need::Required,
         },
         need: crate::plan::cgroup::Need::Required,
+        owner: None,
         warnings: vec![],
     };
     // A plain directory has no cgroup.controllers, so the first look fails.

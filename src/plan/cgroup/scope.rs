@@ -131,7 +131,7 @@ pub(super) fn resolve(
     };
     let path = CgroupPath::new(Path::new(&format!("{top}{slice_path}{unit}"))).map_err(bad)?;
     let mut properties = base(request.id);
-    properties.extend(writes.iter().flat_map(property));
+    properties.extend(of_writes(writes));
     properties.extend(annotated(spec)?);
     Ok(Scope { mount: unified.mount.clone(), path, slice: slice.to_owned(), unit, bus, properties })
 }
@@ -184,6 +184,11 @@ fn base(id: &str) -> Vec<Property> {
         list.push(set(accounting, Value::Bool(true)));
     }
     list
+}
+
+/// What systemd must know of writes, so that it does not undo them when it reloads.
+pub fn of_writes(writes: &[Write]) -> Vec<Property> {
+    writes.iter().flat_map(property).collect()
 }
 
 /// What systemd must know of a write, so that it does not undo it when it reloads. Files that it

@@ -3,8 +3,8 @@
 //! Source: the kernel's Documentation/admin-guide/cgroup-v2.rst.
 
 use super::{
-    Error, Guard, Invalid, Missing, PidsLimit, Resources, Table, Topic, Warning, Write, invalid,
-    warning,
+    Error, Guard, Invalid, Missing, PidsLimit, Present, Resources, Table, Topic, Warning, Write,
+    invalid, warning,
 };
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
 use std::borrow::Cow;
@@ -17,8 +17,14 @@ pub(super) fn table(topic: Topic, resources: Resources<'_>) -> Result<Table, Err
     let typed = resources.typed;
     let writes_only = |writes| Ok(Table { writes, warnings: Vec::new() });
     match topic {
-        Topic::Memory => typed.memory().as_ref().map_or_else(|| Ok(Table::default()), memory),
-        Topic::Cpu => typed.cpu().as_ref().map_or_else(|| Ok(Table::default()), cpu),
+        Topic::Memory => match typed.memory() {
+            Some(asked) => memory(asked, resources.present),
+            None => Ok(Table::default()),
+        },
+        Topic::Cpu => match typed.cpu() {
+            Some(asked) => cpu(asked, resources.present),
+            None => Ok(Table::default()),
+        },
         Topic::Cpuset => writes_only(typed.cpu().as_ref().map(cpuset).unwrap_or_default()),
         Topic::Pids => writes_only(pids(resources.pids_limit)),
         Topic::BlockIo => typed.block_io().as_ref().map_or_else(|| Ok(Table::default()), block_io),
@@ -42,10 +48,10 @@ fn limit(value: i64) -> String {
     if value < 0 { "max".to_owned() } else { value.to_string() }
 }
 
-fn memory(memory: &LinuxMemory) -> Result<Table, Error> {
+fn memory(memory: &LinuxMemory, present: Present) -> Result<Table, Error> {
     let hard = bytes("memory/limit", memory.limit())?;
     let swap = bytes("memory/swap", memory.swap())?;
-    let swap_max = swap_max(hard, swap)?;
+    let swap_max = swap_max(hard, swap, present)?;
     let checked = memory.check_before_update() == Some(true);
     let guard = |limit: Option<i64>| {
         let limit = limit.filter(|_| checked).and_then(|limit| u64::try_from(limit).ok())?;
@@ -70,9 +76,9 @@ fn memory(memory: &LinuxMemory) -> Result<Table, Error> {
 }
 
 /// The v2 limit of swap alone, from a limit of memory and swap together.
-fn swap_max(hard: Option<i64>, swap: Option<i64>) -> Result<Option<i64>, Error> {
+fn swap_max(hard: Option<i64>, swap: Option<i64>, present: Present) -> Result<Option<i64>, Error> {
     let pointer = "memory/swap";
-    match (hard, swap) {
+    match (hard.or(present.memory_max.filter(|_| swap.is_some())), swap) {
         (Some(-1), None) => Ok(Some(-1)),
         (_, None) => Ok(None),
         (_, Some(-1)) => Ok(Some(-1)),
@@ -134,7 +140,7 @@ pub fn weight_of_shares(shares: u64) -> u64 {
 /// The kernel's default period of cpu.max in microseconds.
 const DEFAULT_PERIOD: u64 = 100_000;
 
-fn cpu(cpu: &LinuxCpu) -> Result<Table, Error> {
+fn cpu(cpu: &LinuxCpu, present: Present) -> Result<Table, Error> {
     for (pointer, asked) in [
         ("cpu/realtimeRuntime", cpu.realtime_runtime().is_some_and(|n| n != 0)),
         ("cpu/realtimePeriod", cpu.realtime_period().is_some_and(|n| n != 0)),
@@ -162,7 +168,7 @@ fn cpu(cpu: &LinuxCpu) -> Result<Table, Error> {
         None => {}
     }
     let burst = cpu.burst();
-    if let Some(mut write) = cpu_max(cpu) {
+    if let Some(mut write) = cpu_max(cpu, present) {
         if burst.is_some() {
             write.invalid = Invalid::Later;
         }
@@ -184,14 +190,15 @@ pub(super) fn idle(cpu: &LinuxCpu) -> Result<Option<i64>, Error> {
     }
 }
 
-fn cpu_max(cpu: &LinuxCpu) -> Option<Write> {
+fn cpu_max(cpu: &LinuxCpu, present: Present) -> Option<Write> {
     let quota = cpu.quota().filter(|n| *n != 0);
     let period = cpu.period().filter(|n| *n != 0);
     let pointer = if quota.is_some() { "cpu/quota" } else { "cpu/period" };
     if quota.is_none() && period.is_none() {
         return None;
     }
-    let value = format!("{} {}", limit(quota.unwrap_or(-1)), period.unwrap_or(DEFAULT_PERIOD));
+    let (old_quota, old_period) = present.cpu_max.unwrap_or((-1, DEFAULT_PERIOD));
+    let value = format!("{} {}", limit(quota.unwrap_or(old_quota)), period.unwrap_or(old_period));
     Some(Write::new("cpu", "cpu.max", value, pointer))
 }
 
