@@ -228,7 +228,7 @@ fn make(
     wish: Wish,
     undo: &mut Undo<'_>,
 ) -> Result<Made, Error> {
-    entry.write_intent(record)?;
+    entry.commit(record)?;
     // On failure it has undone its own work, and what is there then belongs to somebody else.
     let cgroup = manager.prepare()?;
     undo.cgroup = true;

@@ -1,8 +1,8 @@
 //! Floor 3: what is known of a container on disk (specs/30-state-dir.md).
 //!
-//! `<root>/<id>/` is the claim on the id: made first, removed last. In it lie `record`, written
-//! before anything outside of the directory exists and replaced by rename when the container is
-//! created, and `gate`, the socket on which a created container waits to be started.
+//! `<root>/<id>/` is the claim on the id: made first, removed last. In it lie `record`, there
+//! before anything outside of the directory exists and replaced when the container is created,
+//! both by rename, and `gate`, the socket on which a created container waits to be started.
 
 mod identity;
 mod record;
@@ -14,6 +14,7 @@ pub use status::Status;
 
 use crate::id::ContainerId;
 use crate::sys::{Errno, fd, socket};
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +41,7 @@ pub struct Entry {
     pub id: ContainerId,
     root: PathBuf,
     dir: OwnedFd,
+    holds_lock: Cell<bool>,
 }
 
 /// Why state cannot be read or written.
@@ -113,7 +115,10 @@ impl Store {
             Err(Errno::EEXIST) => return Err(Error::Exists { id: id.clone() }),
             Err(source) => return Err(self.root_error("write to", source)),
         }
-        let entry = self.open(id)?;
+        let entry = self.open(id).inspect_err(|_| {
+            // Nobody would own what was just made.
+            let _ = fd::rmdirat(root.as_fd(), &name);
+        })?;
         entry.lock(LOCK_DEADLINE)?;
         Ok(entry)
     }
@@ -126,7 +131,10 @@ impl Store {
         let path = self.root.join(id);
         let flags = fd::O_RDONLY | fd::O_DIRECTORY | fd::O_NOFOLLOW;
         match fd::openat(fd::cwd(), &c_path(&path), flags, 0) {
-            Ok(dir) => Ok(Entry { id: id.clone(), root: self.root.clone(), dir }),
+            Ok(dir) => {
+                let holds_lock = Cell::new(false);
+                Ok(Entry { id: id.clone(), root: self.root.clone(), dir, holds_lock })
+            }
             Err(Errno::ENOENT) => Err(Error::Missing { id: id.clone() }),
             Err(source) => Err(Error::File { action: "open", path, source }),
         }
@@ -200,6 +208,7 @@ impl Entry {
             }
             pause = (pause * 2).min(Duration::from_millis(20));
         }
+        self.holds_lock.set(true);
         // A removed directory can still be locked by those who had it open.
         match self.is_linked() {
             Ok(true) => Ok(()),
@@ -211,6 +220,7 @@ impl Entry {
     pub fn unlock(&self) {
         // Unlocking what is locked cannot fail.
         let _ = fd::unlock(self.dir.as_fd());
+        self.holds_lock.set(false);
     }
 
     fn is_linked(&self) -> Result<bool, Errno> {
@@ -218,34 +228,32 @@ impl Entry {
         Ok(named.ino == fd::fstat(self.dir.as_fd())?.ino)
     }
 
-    /// Whether another command is changing the container right now.
+    /// Whether another command is changing the container right now. Asking leaves no lock
+    /// behind, and gives none back that this entry holds.
     pub fn is_locked(&self) -> bool {
-        fd::try_lock(self.dir.as_fd()).is_err()
+        if self.holds_lock.get() {
+            return false;
+        }
+        // Through a description of its own, so that closing it takes the answer back.
+        let flags = fd::O_RDONLY | fd::O_DIRECTORY;
+        match fd::openat(self.dir.as_fd(), c".", flags, 0) {
+            Ok(probe) => fd::try_lock(probe.as_fd()) == Err(Errno::EWOULDBLOCK),
+            Err(_) => false,
+        }
     }
 
-    /// Writes the first record, which names everything that is about to be made.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub fn write_intent(&self, record: &Record) -> Result<(), Error> {
-        self.write(RECORD, record)
-    }
-
-    /// Replaces the record at once (rename(2)).
+    /// Puts a record in the place of the one before, or of none, at once (rename(2)): readers
+    /// take no lock and see the one or the other, whole.
     ///
     /// # Errors
     /// [`Error::File`].
     pub fn commit(&self, record: &Record) -> Result<(), Error> {
-        self.write(RECORD_NEW, record)?;
-        let dir = self.dir.as_fd();
-        fd::renameat(dir, RECORD_NEW, dir, RECORD).map_err(self.failed("write", "record"))
-    }
-
-    fn write(&self, name: &CStr, record: &Record) -> Result<(), Error> {
         let text = serde_json::to_vec(record).map_err(|e| self.damaged(e.to_string()))?;
         let flags = fd::O_WRONLY | fd::O_CREAT | fd::O_TRUNC | fd::O_NOFOLLOW;
-        fd::openat(self.dir.as_fd(), name, flags, 0o600)
+        let dir = self.dir.as_fd();
+        fd::openat(dir, RECORD_NEW, flags, 0o600)
             .and_then(|file| fd::write_all(file.as_fd(), &text))
+            .and_then(|()| fd::renameat(dir, RECORD_NEW, dir, RECORD))
             .map_err(self.failed("write", "record"))
     }
 
@@ -261,10 +269,6 @@ impl Entry {
             Err(source) => return Err(self.failed("open", "record")(source)),
         };
         let text = read_all(&file).map_err(self.failed("read", "record"))?;
-        if text.is_empty() {
-            // A crash between the making and the writing of the first one.
-            return Ok(None);
-        }
         serde_json::from_slice(&text).map(Some).map_err(|e| self.damaged(e.to_string()))
     }
 
@@ -291,6 +295,16 @@ impl Entry {
             Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(None),
             Err(source) => Err(self.failed("connect to", "gate")(source)),
         }
+    }
+
+    /// Whether somebody waits behind the gate, without going through it.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn is_waited_at_gate(&self) -> Result<bool, Error> {
+        self.gate_path()
+            .and_then(|path| socket::is_listening(path.as_c_str()))
+            .map_err(self.failed("connect to", "gate"))
     }
 
     /// Removes the gate: the container has been started.

@@ -58,7 +58,7 @@ impl Entry {
         }
         // The file alone could be left over from a start that was killed; whether init still
         // listens behind it is the truth.
-        if self.has_gate() && self.connect_to_gate()?.is_some() {
+        if self.has_gate() && self.is_waited_at_gate()? {
             return Ok((Status::Created, Some(pidfd)));
         }
         Ok((Status::Running, Some(pidfd)))

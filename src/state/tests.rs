@@ -49,7 +49,7 @@ fn a_record_comes_back_as_it_was_written() {
     let (_dir, store) = store();
     let entry = store.claim(&id("a")).unwrap();
     assert_eq!(entry.record().unwrap(), None);
-    entry.write_intent(&record()).unwrap();
+    entry.commit(&record()).unwrap();
     assert_eq!(entry.record().unwrap(), Some(record()));
     let identity = Identity::Pidfd(77);
     let created = Record { init: Some(InitRecord { pid: 5, identity }), ..record() };
@@ -65,7 +65,38 @@ fn damage_is_told_with_the_file() {
     let error = entry.record().unwrap_err().to_string();
     assert!(error.contains("/a/record"), "{error}");
     std::fs::write(entry.path().join("record"), "").unwrap();
-    assert_eq!(entry.record().unwrap(), None);
+    assert!(matches!(entry.record(), Err(Error::Damaged { .. })));
+}
+
+/// STATE-3
+#[test]
+fn a_reader_sees_a_whole_record_or_none() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    let annotations = (0..20_000).map(|n| (format!("key {n}"), "v".repeat(40))).collect();
+    let large = Record { annotations, ..record() };
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let entry = store.open(&id("a")).unwrap();
+            while entry.record().unwrap().is_none() {}
+        });
+        entry.commit(&large).unwrap();
+        reader.join().unwrap();
+    });
+}
+
+/// STATE-4
+#[test]
+fn asking_for_a_lock_takes_none_and_gives_none_back() {
+    let (_dir, store) = store();
+    drop(store.claim(&id("a")).unwrap());
+    let [first, second] = [(); 2].map(|()| store.open(&id("a")).unwrap());
+    assert!(!first.is_locked() && !second.is_locked());
+    first.lock(Duration::ZERO).unwrap();
+    assert!(!first.is_locked() && second.is_locked());
+    assert!(matches!(second.lock(Duration::ZERO), Err(Error::Busy { .. })));
+    first.unlock();
+    assert!(!second.is_locked());
 }
 
 #[test]
@@ -100,4 +131,19 @@ fn a_gate_answers_only_while_somebody_listens() {
     assert!(entry.connect_to_gate().unwrap().is_none());
     entry.remove_gate().unwrap();
     assert!(!entry.has_gate());
+}
+
+/// STATE-6
+#[test]
+fn asking_at_a_gate_never_waits() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    assert!(!entry.is_waited_at_gate().unwrap());
+    let gate = entry.listen_at_gate().unwrap();
+    // Nobody accepts: far more ask than fit into the queue of connections.
+    for _ in 0..64 {
+        assert!(entry.is_waited_at_gate().unwrap());
+    }
+    drop(gate);
+    assert!(!entry.is_waited_at_gate().unwrap());
 }

@@ -46,13 +46,17 @@ pub enum Kind {
 }
 
 fn socket(kind: Kind) -> Result<OwnedFd> {
+    socket_with(kind, 0)
+}
+
+fn socket_with(kind: Kind, flags: i32) -> Result<OwnedFd> {
     let kind = match kind {
         Kind::Stream => libc::SOCK_STREAM,
         Kind::Packet => libc::SOCK_SEQPACKET,
         Kind::Datagram => libc::SOCK_DGRAM,
     };
     // SAFETY: takes no memory.
-    own(unsafe { libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0) }.into())
+    own(unsafe { libc::socket(libc::AF_UNIX, kind | flags | libc::SOCK_CLOEXEC, 0) }.into())
 }
 
 /// Connects to the local socket at `path` (107 bytes at most).
@@ -67,6 +71,23 @@ pub fn connect(path: &CStr, kind: Kind) -> Result<OwnedFd> {
         check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())
     })?;
     Ok(socket)
+}
+
+/// Whether anybody listens for packets at `path`, by a connection that says nothing. Never waits,
+/// also where so many have connected that the next one would have to.
+///
+/// # Errors
+/// Those of connect(2) but the ones that mean no.
+pub fn is_listening(path: &CStr) -> Result<bool> {
+    let (addr, len) = address(path)?;
+    let socket = socket_with(Kind::Packet, libc::SOCK_NONBLOCK)?;
+    // SAFETY: the address outlives the call and its length is right.
+    let ret = unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) };
+    match check(ret.into()) {
+        Ok(_) | Err(Errno::EAGAIN) => Ok(true),
+        Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// A packet socket that listens at `path`, which must not exist yet.
