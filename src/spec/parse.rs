@@ -206,7 +206,7 @@ mod tests {
     /// UPD-1.
     #[test]
     fn limits_may_stand_alone() {
-        let limits = |text: &str| super::limits(text.as_bytes());
+        let limits = |text: &str| limits(text.as_bytes());
         let found = limits("{\"pids\": {\"limit\": 0}, \"memory\": null}").unwrap();
         assert_eq!(found.extras.pids_limit, Some(0));
         assert_eq!(limits("{\"cpu\": {\"shares\": 7}}").unwrap().extras.pids_limit, None);
