@@ -7,10 +7,12 @@
 #![no_main]
 #![allow(unsafe_code)] // for the one exported name
 
+use cloison::cli;
+
 /// Entry point, as the C library calls it.
 #[unsafe(no_mangle)]
 pub extern "C" fn main(_argc: i32, _argv: *const *const u8) -> i32 {
     // A reader that closes its pipe is told as an error, not by our death.
     cloison::sys::signal::ignore_sigpipe();
-    i32::from(cloison::cli::run(std::env::args_os()))
+    i32::from(cli::run(std::env::args_os(), cli::Caller::Command))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::options::{self, Globals, ListFormat, Options, Verb};
 use super::output::{self, Layout};
 use super::report::Reporter;
-use super::{Error, root, signal, table};
+use super::{Caller, Error, root, signal, table};
 use crate::id::ContainerId;
 use crate::sys::process::{getegid, geteuid};
 use crate::verbs::events::Pace;
@@ -18,7 +18,7 @@ use crate::verbs::{
 };
 
 /// Carries out one command and gives its exit status.
-pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> {
+pub fn dispatch(options: Options, caller: Caller, reporter: &mut Reporter) -> Result<u8, Error> {
     let Options { globals, verb } = options;
     if globals.version {
         return output::text(&version()).map(|()| 0);
@@ -28,7 +28,7 @@ pub fn dispatch(options: Options, reporter: &mut Reporter) -> Result<u8, Error> 
         return Err(Error::Usage { sentence });
     };
     reporter.debug(&format_args!("cloison {}: {verb:?}", verbs::features::VERSION));
-    if matches!(verb, Verb::Run(_) | Verb::Create(_)) {
+    if caller == Caller::Command && matches!(verb, Verb::Run(_) | Verb::Create(_)) {
         // These put a process into a container. Before any other work: it starts all over.
         crate::launch::seal::ensure()?;
     }

@@ -17,9 +17,18 @@ mod usage;
 
 use std::ffi::OsString;
 
+/// Whether the calling process may execute itself again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// It is the command and nothing else: it does, where [`crate::launch::seal`] asks for it.
+    Command,
+    /// It has a life of its own; it has to see to its sealing before.
+    Guest,
+}
+
 /// Carries out the command line `args` (with the name of the command in front) and gives its exit
 /// status.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+pub fn run(args: impl IntoIterator<Item = OsString>, caller: Caller) -> u8 {
     let args = normalise::normalise(args.into_iter().collect(), &options::command());
     let options = match options::parse(&args) {
         Ok(options) => options,
@@ -29,7 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(reporter) => reporter,
         Err(error) => return report::Reporter::stderr().failure(&error.into()),
     };
-    match dispatch::dispatch(options, &mut reporter) {
+    match dispatch::dispatch(options, caller, &mut reporter) {
         Ok(status) => status,
         Err(error) => reporter.failure(&error),
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 fn status(args: &[&str]) -> u8 {
     let args = std::iter::once("cloison").chain(args.iter().copied()).map(OsString::from);
-    run(args)
+    run(args, Caller::Guest)
 }
 
 #[test]
