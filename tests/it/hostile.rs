@@ -305,7 +305,7 @@ fn links_to_the_hosts_proc_are_not_followed() -> Outcome {
 }
 
 fn only_the_standard_streams_are_open() -> Outcome {
-    let bundle = Bundle::new().args(&["ls", "-l", "/proc/self/fd"]);
+    let bundle = Bundle::new().args(&["ls", "/proc/self/fd"]);
     bundle.write();
     let script = format!(
         "exec 7</ 8</etc 9<>/dev/null; exec {} --root {} run --bundle {} {}",
@@ -315,15 +315,7 @@ fn only_the_standard_streams_are_open() -> Outcome {
         bundle.id()
     );
     let seen = bundle.sandbox().program(Path::new("/bin/sh"), &["-c", &script]).finish().ok();
-    let numbers: Vec<&str> = seen
-        .stdout
-        .lines()
-        .filter(|line| !line.starts_with("total "))
-        .filter_map(|line| {
-            line.split_once(" -> ").map_or(line, |(name, _)| name).rsplit(' ').next()
-        })
-        .filter(|number| number.parse::<u32>().is_ok())
-        .collect();
+    let numbers: Vec<&str> = seen.stdout.lines().collect();
     // 3 is the directory that ls itself reads.
     assert_eq!(numbers, ["0", "1", "2", "3"], "{seen}");
     Ok(())

@@ -49,7 +49,9 @@ fn main() -> ExitCode {
     harness::enter_unified_view();
     // Containers outlive `create`; as their reaper the suite learns how they end.
     nix::sys::prctl::set_child_subreaper(true).expect("become a subreaper");
-    harness::runner::run(&options, all())
+    let code = harness::runner::run(&options, all());
+    harness::leave();
+    code
 }
 
 fn skipped(test: harness::Test, reason: &str) -> harness::Test {

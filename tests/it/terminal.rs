@@ -14,6 +14,7 @@ tests![
     the_terminal_belongs_to_the_user,
     run_in_the_foreground_copies_to_and_fro,
     run_in_the_foreground_restores_the_outer_terminal,
+    run_in_the_foreground_has_the_window_size_from_the_start,
     run_in_the_foreground_follows_the_window_size,
     a_terminal_without_a_socket_is_refused_when_detached,
     a_socket_without_a_terminal_is_refused,
@@ -104,20 +105,31 @@ fn run_in_the_foreground_restores_the_outer_terminal() -> Outcome {
     Ok(())
 }
 
-fn run_in_the_foreground_follows_the_window_size() -> Outcome {
+fn run_in_the_foreground_has_the_window_size_from_the_start() -> Outcome {
     needs::other_than("crun", "sets the size after the program has started")?;
-    let bundle = with_terminal(
-        "stty size; trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done",
-    );
+    needs::other_than("runc", "sets the size after the program has started")?;
+    let bundle = with_terminal("stty size");
     let (mut outer, inner) = Terminal::open();
     inner.stty(&["rows", "30", "cols", "100"]);
     let run = bundle.invoke("run", &[]).stdio(inner.stdio(), inner.stdio(), inner.stdio()).spawn();
     outer.expect("30 100");
+    run.finish().ok();
+    Ok(())
+}
+
+fn run_in_the_foreground_follows_the_window_size() -> Outcome {
+    let bundle = with_terminal(
+        "trap 'stty size' WINCH; trap exit TERM; echo ready; while :; do sleep 0.05; done",
+    );
+    let (mut outer, inner) = Terminal::open();
+    inner.stty(&["rows", "30", "cols", "100"]);
+    let run = bundle.invoke("run", &[]).stdio(inner.stdio(), inner.stdio(), inner.stdio()).spawn();
     outer.expect("ready");
     inner.stty(&["rows", "40", "cols", "120"]);
     run.signal(nix::sys::signal::Signal::SIGWINCH);
     outer.expect("40 120");
-    run.finish().ok();
+    run.signal(nix::sys::signal::Signal::SIGTERM);
+    run.finish();
     Ok(())
 }
 

@@ -110,11 +110,11 @@ impl Bundle {
     }
 
     /// Appends a hook that runs a shell script on the host (or, for
-    /// startContainer, in the container).
+    /// startContainer, in the container) and reads what is left of its input.
     pub fn hook(self, kind: &str, script: &str) -> Self {
         self.push(
             &format!("/hooks/{kind}"),
-            json!({"path": "/bin/sh", "args": ["sh", "-c", script]}),
+            json!({"path": "/bin/sh", "args": ["sh", "-c", format!("{script}\ncat >/dev/null")]}),
         )
     }
 

@@ -7,11 +7,12 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, TMPFS_MAGIC, statfs};
 
 use super::runner::take_panic;
 
@@ -19,6 +20,9 @@ const CGROUP: &str = "/sys/fs/cgroup";
 
 /// The mount namespace that the suite was started in.
 static HOST: OnceLock<File> = OnceLock::new();
+
+/// Where the suite's own tmpfs is mounted.
+static MEMORY: OnceLock<PathBuf> = OnceLock::new();
 
 /// Moves this (still single-threaded) process into a mount namespace of its
 /// own with cgroup v2 at `/sys/fs/cgroup`.
@@ -31,6 +35,32 @@ pub fn enter_unified_view() {
             .expect("mount cgroup2 on /sys/fs/cgroup");
     }
     HOST.set(host).expect("entered once");
+    mount_memory();
+}
+
+/// Hundreds of bundles are made and removed: in memory that costs no time.
+fn mount_memory() {
+    let dir = std::env::temp_dir().join(format!("it-{}", std::process::id()));
+    std::fs::create_dir(&dir).expect("make a mount point");
+    mount(Some("it"), &dir, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+        .expect("mount tmpfs");
+    MEMORY.set(dir).expect("entered once");
+}
+
+/// Gives back what [`enter_unified_view`] made outside of its namespace.
+pub fn leave() {
+    if let Some(dir) = MEMORY.get() {
+        let _ = umount2(dir, MntFlags::MNT_DETACH);
+        let _ = std::fs::remove_dir(dir);
+    }
+}
+
+/// Where a sandbox is best made: in memory, if the calling thread sees that.
+pub fn sandboxes() -> PathBuf {
+    let memory = MEMORY
+        .get()
+        .filter(|dir| statfs(dir.as_path()).is_ok_and(|fs| fs.filesystem_type() == TMPFS_MAGIC));
+    memory.cloned().unwrap_or_else(std::env::temp_dir)
 }
 
 /// Whether `/sys/fs/cgroup`, as the calling thread sees it, is cgroup v2.

@@ -32,7 +32,9 @@ pub mod tty;
 pub use bundle::Bundle;
 pub use command::Finished;
 pub use container::{Container, eventually};
-pub use hierarchies::{Namespace, enter_unified_view, in_private_mounts, on_host_hierarchies};
+pub use hierarchies::{
+    Namespace, enter_unified_view, in_private_mounts, leave, on_host_hierarchies,
+};
 pub use sandbox::{Sandbox, runtime_path};
 
 /// Why a test could not be carried out on this machine or with this runtime.

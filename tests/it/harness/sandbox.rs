@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use super::command::Invocation;
+use super::hierarchies;
 use super::leftovers;
 
 /// The environment variable that marks each process a test starts, directly
@@ -38,7 +39,10 @@ impl Sandbox {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let token = format!("it-{}-{number}", std::process::id());
-        let dir = tempfile::Builder::new().prefix(&format!("{token}-")).tempdir().expect("tempdir");
+        let dir = tempfile::Builder::new()
+            .prefix(&format!("{token}-"))
+            .tempdir_in(hierarchies::sandboxes())
+            .expect("tempdir");
         // Programs inside containers and hooks with other uids reach through.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).expect("open the directory to all");
