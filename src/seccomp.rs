@@ -25,7 +25,7 @@
 //! the profile names no call at all is left alone.
 //!
 //! The prologue also holds the rules for calls that are newer than libseccomp
-//! ([`NEWER`]): a profile that names them means them, whichever library it was
+//! (`NEWER`): a profile that names them means them, whichever library it was
 //! compiled with.
 
 use std::collections::HashMap;

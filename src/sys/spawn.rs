@@ -74,6 +74,8 @@ fn execute(program: &Program<'_>) -> Errno {
         fd::dup_onto(program.output, 1)?;
         fd::dup_onto(program.output, 2)?;
         fd::cloexec_from(3)?;
+        // What a command ignores or blocks for itself is not its hooks' affair.
+        super::signal::reset_dispositions();
         super::signal::unblock_all()
     };
     match set_up() {
@@ -96,4 +98,33 @@ fn kill_group(pid: i32, pidfd: BorrowedFd<'_>) {
 
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LIFE-11
+    #[test]
+    fn a_program_starts_with_no_signal_ignored() {
+        super::super::signal::ignore_sigpipe();
+        let input = fd::openat(fd::cwd(), c"/dev/null", fd::O_RDONLY, 0).unwrap();
+        let output = fd::memfd(c"output").unwrap();
+        let args = [c"grep", c"SigIgn", c"/proc/self/status"].map(CStr::to_owned).into();
+        let outcome = run(&Program {
+            path: c"/bin/grep",
+            args: &StringArray::new(args, 0),
+            env: &StringArray::new(Vec::new(), 0),
+            input: input.as_fd(),
+            output: output.as_fd(),
+            timeout: Some(10_000),
+        });
+        assert_eq!(outcome, Ok(Outcome::Exited(Exit::Code(0))));
+        let mut text = [0; 64];
+        let len = fd::read_tail(output.as_fd(), &mut text).unwrap();
+        let text = std::str::from_utf8(&text[..len]).unwrap();
+        // Those from 32 on are the C library's own.
+        let ignored = u64::from_str_radix(text.split_whitespace().nth(1).unwrap(), 16).unwrap();
+        assert_eq!(ignored & 0x7fff_ffff, 0, "{text}");
+    }
 }

@@ -37,6 +37,23 @@ pub struct CreateRequest {
     pub preserve_fds: u32,
 }
 
+impl CreateRequest {
+    /// A container of the bundle at `bundle` (absolute), as the command makes it without options.
+    pub fn new(id: ContainerId, bundle: impl Into<PathBuf>) -> Self {
+        Self {
+            id,
+            bundle: bundle.into(),
+            config: None,
+            console_socket: None,
+            pidfd_socket: None,
+            pid_file: None,
+            root_switch: RootSwitch::PivotRoot,
+            keyring: Keyring::New,
+            preserve_fds: 0,
+        }
+    }
+}
+
 /// How the root directory is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RootSwitch {

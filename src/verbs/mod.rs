@@ -54,6 +54,12 @@ pub enum Rootless {
 }
 
 impl Context {
+    /// State below `root` (absolute, made when missing), cgroups made by the library itself, as
+    /// the command has it without options.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), manager: ManagerChoice::Cgroupfs, rootless: Rootless::Auto }
+    }
+
     fn store(&self) -> Store {
         Store::new(&self.root)
     }
