@@ -64,6 +64,12 @@ steps! {
     Tether "tie init to its launcher" Namespaces,
     /// Wait until the launcher has written id maps and placed init in its cgroup.
     AwaitPlacement "wait for the launcher" Namespaces,
+    /// Make a time namespace and enter it.
+    TimeNamespace "make a time namespace" Namespaces,
+    /// Set the clocks of the time namespace.
+    TimeOffsets "set the clocks of the time namespace" Namespaces,
+    /// Become the first process of the container, with the help of a stage.
+    Birth "make the container's first process" Namespaces,
     /// Become root of the new user namespace.
     BecomeRoot "become root of the user namespace" Namespaces,
     /// Join a namespace given by path. Item: index in `/linux/namespaces`.
@@ -243,6 +249,9 @@ pub enum ToLauncher {
     Terminal,
     /// The seccomp listener comes with this frame.
     Listener,
+    /// The process that comes with this frame, of that number, is init; the one that says so was
+    /// but its stage and is gone.
+    Born(i32),
     /// Everything is ready; nothing is left but the start.
     Ready,
     /// A step failed and init is gone.
@@ -270,6 +279,10 @@ impl ToLauncher {
             Self::Terminal => frame[0] = 2,
             Self::Listener => frame[0] = 3,
             Self::Ready => frame[0] = 4,
+            Self::Born(pid) => {
+                frame[0] = 6;
+                frame[4..8].copy_from_slice(&pid.to_ne_bytes());
+            }
             Self::Failed(failure) => {
                 frame[..3].copy_from_slice(&[5, failure.step as u8, failure.remark_len]);
                 frame[4..8].copy_from_slice(&failure.item.to_ne_bytes());
@@ -282,13 +295,13 @@ impl ToLauncher {
 
     fn decode(frame: &[u8]) -> Option<Self> {
         let frame: &[u8; FRAME] = frame.try_into().ok()?;
+        let word = |at: usize| [frame[at], frame[at + 1], frame[at + 2], frame[at + 3]];
         match frame[0] {
             1 => Step::from_number(frame[1]).map(Self::Waiting),
             2 => Some(Self::Terminal),
             3 => Some(Self::Listener),
             4 => Some(Self::Ready),
             5 => {
-                let word = |at: usize| [frame[at], frame[at + 1], frame[at + 2], frame[at + 3]];
                 let mut failure = Failure::new(
                     Step::from_number(frame[1])?,
                     u32::from_ne_bytes(word(4)),
@@ -298,6 +311,7 @@ impl ToLauncher {
                 failure.remark.copy_from_slice(&frame[16..]);
                 Some(Self::Failed(failure))
             }
+            6 => Some(Self::Born(i32::from_ne_bytes(word(4)))),
             _ => None,
         }
     }
@@ -369,6 +383,7 @@ mod tests {
             ToLauncher::Terminal,
             ToLauncher::Listener,
             ToLauncher::Ready,
+            ToLauncher::Born(4321),
             ToLauncher::Failed(failure),
         ];
         frames.extend(Step::ALL.iter().map(|&step| ToLauncher::Waiting(step)));

@@ -36,6 +36,11 @@ pub struct Input {
     pub waits: Waits,
     /// Namespaces that can be made only after the first wait (`CLONE_NEW*`).
     pub unshare: u64,
+    /// What it takes to be born in a user namespace that was joined; none where clone3 has done
+    /// it all.
+    pub birth: Option<Birth>,
+    /// What it takes to enter a new time namespace; none without one.
+    pub clocks: Option<Clocks>,
     /// Namespaces to join, parallel to the plan's list; none where the launcher has seen to it.
     pub namespaces: Vec<Option<OwnedFd>>,
     /// Detached copies of bind sources, parallel to the plan's mounts; none for other mounts.
@@ -46,6 +51,25 @@ pub struct Input {
     pub start_container: (Vec<Hook>, StateText),
     /// The program's arguments and environment, and its seccomp filter.
     pub program: Option<Program>,
+}
+
+/// Namespaces that have to belong to a user namespace given by path. Only a process in it can
+/// make them so, and none can be moved to a new pid namespace: a stage makes init.
+#[derive(Debug)]
+pub struct Birth {
+    /// Those that init is born in (`CLONE_NEW*`).
+    pub namespaces: u64,
+    /// The pid namespace to join.
+    pub pids: Option<OwnedFd>,
+}
+
+/// A new time namespace.
+#[derive(Debug)]
+pub struct Clocks {
+    /// The host's /proc, as a joined mount namespace may have none.
+    pub procfs: OwnedFd,
+    /// Text for `timens_offsets`; empty when no clock is offset.
+    pub offsets: Vec<u8>,
 }
 
 /// What the kernel needs to execute the program.
@@ -96,14 +120,15 @@ pub fn run(plan: &Plan, input: &mut Input) -> ! {
 
 /// The story, one step after the other.
 fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, Failure> {
-    namespaces::tether()?;
+    namespaces::tether(plan)?;
     if input.waits.placement {
         wait_for_launcher(input, Step::AwaitPlacement)?;
     }
-    if plan.id_maps.is_some() {
-        namespaces::become_root()?;
-    }
-    namespaces::join(input)?;
+    namespaces::enter_users(plan, input)?;
+    namespaces::enter_time(input)?;
+    namespaces::become_root(plan)?;
+    namespaces::be_born(input)?;
+    namespaces::join(plan, input)?;
     namespaces::unshare(input.unshare)?;
     namespaces::start_session(plan)?;
     namespaces::name_host(plan)?;
@@ -129,7 +154,7 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
     rootfs::finish(plan, root.as_fd())?;
 
     if let (Some(wanted), Some(program)) = (&plan.process, &mut input.program) {
-        process::limit(wanted, procfs.as_ref())?;
+        process::limit(plan, wanted, procfs.as_ref())?;
         tty::become_standard_streams(wanted, terminal.as_ref())?;
         process::change_identity(wanted)?;
         let home = process::find_home(wanted)?;

@@ -1,17 +1,21 @@
 //! Birth: tied to the launcher, in every namespace, leading a session, with a name.
 
 use super::{At, Input};
+use crate::plan::idmap::IdMaps;
 use crate::plan::namespaces::Kind;
 use crate::plan::{Keyring, Plan};
-use crate::sys::{self, Errno, process};
-use crate::wire::{Failure, Step};
+use crate::sys::process::{Cloned, ns};
+use crate::sys::{self, Errno, fd, process};
+use crate::wire::{Failure, Step, ToLauncher};
 use std::os::fd::AsFd;
 
 /// Dies with the launcher from now on. A launcher that is dead already is seen by the first
 /// frame, which finds no receiver.
-pub(super) fn tether() -> Result<(), Failure> {
+pub(super) fn tether(plan: &Plan) -> Result<(), Failure> {
     process::die_with_parent().at(Step::Tether, 0)?;
-    process::set_undumpable().at(Step::Tether, 0)?;
+    if !plan.namespaces.has(Kind::User) {
+        process::set_undumpable().at(Step::Tether, 0)?;
+    }
     // The name is for people; a kernel that refuses it loses nothing.
     let _ = process::set_name(c"cloison:init");
     // As from init(1): nothing blocked or ignored, whatever the launcher or its caller did.
@@ -22,25 +26,76 @@ pub(super) fn tether() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes the ids that the new user namespace gives to its root.
-pub(super) fn become_root() -> Result<(), Failure> {
+/// Joins the user namespace given by path: it gives the privilege for all others.
+///
+/// Until then init is its launcher's user and has no privilege over the container nor the
+/// container over it: the launcher may write below /proc/PID, and needs not be root for that.
+pub(super) fn enter_users(plan: &Plan, input: &Input) -> Result<(), Failure> {
+    if plan.namespaces.joined(Kind::User).is_some() {
+        process::set_undumpable().at(Step::Tether, 0)?;
+    }
+    join_those(plan, input, |kind| kind == Kind::User)
+}
+
+/// Makes a time namespace, sets its clocks, and enters it. The kernel moves only children into a
+/// new one by itself, but a process without threads may follow them (setns(2)).
+pub(super) fn enter_time(input: &Input) -> Result<(), Failure> {
+    let Some(clocks) = &input.clocks else { return Ok(()) };
+    let open = |path, flags| fd::openat(clocks.procfs.as_fd(), path, flags, 0);
+    process::unshare(ns::TIME).at(Step::TimeNamespace, 0)?;
+    if !clocks.offsets.is_empty() {
+        let file = open(c"self/timens_offsets", fd::O_WRONLY).at(Step::TimeOffsets, 0)?;
+        fd::write_once(file.as_fd(), &clocks.offsets).at(Step::TimeOffsets, 0)?;
+    }
+    let own = open(c"self/ns/time_for_children", fd::O_RDONLY).at(Step::TimeNamespace, 0)?;
+    process::setns(own.as_fd(), ns::TIME).at(Step::TimeNamespace, 0)
+}
+
+/// Takes the ids that the user namespace gives to its root.
+pub(super) fn become_root(plan: &Plan) -> Result<(), Failure> {
+    if !plan.namespaces.has(Kind::User) {
+        return Ok(());
+    }
     match sys::cred::setgroups(&[]) {
         // Denied in namespaces that an ordinary user made (user_namespaces(7)).
         Ok(()) | Err(Errno::EPERM) => {}
         other => return other.at(Step::BecomeRoot, 0),
     }
-    sys::cred::setresgid(0).at(Step::BecomeRoot, 0)?;
-    sys::cred::setresuid(0).at(Step::BecomeRoot, 0)?;
+    let (uid, gid) = plan.id_maps.as_ref().map_or((0, 0), IdMaps::root);
+    sys::cred::setresgid(gid).at(Step::BecomeRoot, 0)?;
+    sys::cred::setresuid(uid).at(Step::BecomeRoot, 0)?;
     // A change of ids clears both (prctl(2)).
-    tether()
+    process::die_with_parent().at(Step::Tether, 0)?;
+    process::set_undumpable().at(Step::Tether, 0)
 }
 
-/// Joins the namespaces given by path.
-pub(super) fn join(input: &Input) -> Result<(), Failure> {
-    for (index, namespace) in input.namespaces.iter().enumerate() {
-        if let Some(namespace) = namespace {
-            // Any kind: the launcher has checked which one it is.
-            process::setns(namespace.as_fd(), 0).at(Step::JoinNamespace, index)?;
+/// Ends the stage with the birth of init, which goes on from here.
+pub(super) fn be_born(input: &Input) -> Result<(), Failure> {
+    let Some(birth) = &input.birth else { return Ok(()) };
+    if let Some(pids) = &birth.pids {
+        process::setns(pids.as_fd(), ns::PID).at(Step::Birth, 0)?;
+    }
+    match process::clone3_sibling(birth.namespaces).at(Step::Birth, 0)? {
+        Cloned::Child => process::die_with_parent().at(Step::Tether, 0),
+        Cloned::Parent { pid, pidfd } => {
+            ToLauncher::Born(pid)
+                .send(input.link.as_fd(), Some(pidfd.as_fd()))
+                .at(Step::Birth, 0)?;
+            process::exit_now(0)
+        }
+    }
+}
+
+/// Joins the other namespaces given by path.
+pub(super) fn join(plan: &Plan, input: &Input) -> Result<(), Failure> {
+    join_those(plan, input, |kind| kind != Kind::User)
+}
+
+fn join_those(plan: &Plan, input: &Input, which: fn(Kind) -> bool) -> Result<(), Failure> {
+    for (index, (join, namespace)) in plan.namespaces.join.iter().zip(&input.namespaces).enumerate()
+    {
+        if let Some(namespace) = namespace.as_ref().filter(|_| which(join.kind)) {
+            process::setns(namespace.as_fd(), join.kind.flag()).at(Step::JoinNamespace, index)?;
         }
     }
     Ok(())

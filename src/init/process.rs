@@ -2,6 +2,7 @@
 
 use super::At;
 use super::paths::write_proc;
+use crate::plan::namespaces::Kind;
 use crate::plan::{Plan, ProcessPlan};
 use crate::sys::cred::{self, CapSets};
 use crate::sys::fd::{self, Decimal, PathBuffer};
@@ -25,8 +26,14 @@ pub(super) fn procfs_if_needed(plan: &Plan) -> Result<Option<OwnedFd>, Failure> 
 }
 
 /// Limits, priorities, execution domain and labels: what has to be said while still privileged.
-pub(super) fn limit(wanted: &ProcessPlan, procfs: Option<&OwnedFd>) -> Result<(), Failure> {
-    if let (Some(value), Some(procfs)) = (wanted.process.oom_score_adj, procfs) {
+pub(super) fn limit(
+    plan: &Plan,
+    wanted: &ProcessPlan,
+    procfs: Option<&OwnedFd>,
+) -> Result<(), Failure> {
+    // In a user namespace the file belongs to nobody there: the launcher has written it.
+    let score = wanted.process.oom_score_adj.filter(|_| !plan.namespaces.has(Kind::User));
+    if let (Some(value), Some(procfs)) = (score, procfs) {
         write_oom_score(procfs.as_fd(), value).at(Step::OomScore, 0)?;
     }
     if let Some(procfs) = procfs {

@@ -1,13 +1,13 @@
 //! Between clone and commit: the launcher answers what init says.
 
 use super::spawn::Child;
-use super::{Error, Undo, Wish, hooks, sentence, state_text};
+use super::{Error, Undo, Wish, hooks, sentence, state_text, userns};
 use crate::cgroup::{Manager, Prepared};
 use crate::plan::Plan;
-use crate::plan::idmap::map_file;
+use crate::plan::namespaces::Kind;
 use crate::state::{Record, Status};
 use crate::sys::process::{self, Block, Exit, Who};
-use crate::sys::{Errno, fd, socket};
+use crate::sys::{Errno, socket};
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -33,29 +33,52 @@ impl Driver<'_, '_> {
                 ToLauncher::Waiting(step) => self.answer(step, child)?,
                 ToLauncher::Terminal => terminal = self.hand_on(fd)?,
                 ToLauncher::Listener => {}
+                ToLauncher::Born(pid) => self.replace(child, pid, fd)?,
                 ToLauncher::Ready => return Ok(terminal),
                 ToLauncher::Failed(failure) => return Err(sentence::of(self.plan, &failure)),
             }
         }
     }
 
+    /// The stage has made init and ended.
+    fn replace(
+        &mut self,
+        child: &mut Child,
+        pid: i32,
+        pidfd: Option<OwnedFd>,
+    ) -> Result<(), Error> {
+        let pidfd = pidfd.ok_or(Error::Link { source: Errno::EBADMSG })?;
+        self.undo.pidfd = pidfd.try_clone().ok();
+        let stage = std::mem::replace(&mut child.pidfd, pidfd);
+        child.pid = pid;
+        process::wait(Who::Pidfd(stage.as_fd()), Block::Yes)
+            .map_err(|source| Error::Own { action: "reap the stage", source })?;
+        Ok(())
+    }
+
     fn answer(&mut self, step: Step, child: &Child) -> Result<(), Error> {
         match step {
-            Step::AwaitPlacement => self.place(child.pid)?,
+            Step::AwaitPlacement => self.place(child)?,
             Step::AwaitHooks => self.run_hooks(child.pid)?,
             _ => return Err(Error::Link { source: Errno::EBADMSG }),
         }
         ToInit::Go.send(child.link.as_fd()).map_err(|source| Error::Link { source })
     }
 
-    fn place(&self, pid: i32) -> Result<(), Error> {
+    fn place(&self, child: &Child) -> Result<(), Error> {
+        let pid = child.pid;
         if !self.cgroup.is_placed() {
             self.manager.place(pid)?;
         }
-        let Some(maps) = &self.plan.id_maps else { return Ok(()) };
-        // Groups before users, as engines' tools do; as root the order makes no difference.
-        write_map(pid, "gid_map", "/linux/gidMappings", &map_file(&maps.gids))?;
-        write_map(pid, "uid_map", "/linux/uidMappings", &map_file(&maps.uids))
+        if let (Some(maps), true) = (&self.plan.id_maps, self.plan.namespaces.is_new(Kind::User)) {
+            userns::write_maps(pid, maps, "/linux")?;
+            userns::map_as_container(self.plan, pid, &child.unmapped)?;
+        }
+        if let Some(score) = self.plan.launcher_scores() {
+            userns::write_proc(pid, "oom_score_adj", &score.to_string())
+                .map_err(|source| Error::OomScore { score, source })?;
+        }
+        Ok(())
     }
 
     fn run_hooks(&mut self, pid: i32) -> Result<(), Error> {
@@ -79,15 +102,6 @@ impl Driver<'_, '_> {
         })?;
         Ok(None)
     }
-}
-
-fn write_map(pid: i32, file: &str, pointer: &'static str, text: &str) -> Result<(), Error> {
-    let path = format!("/proc/{pid}/{file}");
-    let failed = |source| Error::IdMaps { pointer, path: path.clone(), source };
-    let c_path = std::ffi::CString::new(path.as_str()).map_err(|_| failed(Errno::EINVAL))?;
-    fd::openat(fd::cwd(), &c_path, fd::O_WRONLY, 0)
-        .and_then(|map| fd::write_once(map.as_fd(), text.as_bytes()))
-        .map_err(failed)
 }
 
 /// Waits until the program is executed, which closes the link, or the failure comes.

@@ -10,6 +10,7 @@ pub mod seal;
 mod sentence;
 mod spawn;
 mod stage;
+mod userns;
 
 pub use hooks::{HookError, run_poststart, run_poststop};
 pub use sentence::{InitError, start_error};
@@ -132,11 +133,41 @@ pub enum Error {
     #[error("{pointer}: write {path}")]
     IdMaps {
         /// JSON pointer of the maps.
-        pointer: &'static str,
+        pointer: String,
         /// The file.
         path: String,
         /// The cause.
         source: Errno,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
+    /// The OOM score of a container in a user namespace.
+    #[error("/process/oomScoreAdj: write {score} to oom_score_adj")]
+    OomScore {
+        /// The value.
+        score: i32,
+        /// The cause.
+        source: Errno,
+    },
+    /// A namespace whose only purpose is to map the ids of a mount.
+    #[error("/mounts/{index}: make a user namespace for the id mappings")]
+    MountUsers {
+        /// Index of the entry.
+        index: u32,
+        /// The cause.
+        source: Errno,
+    },
+    /// A mount whose ids cannot be mapped.
+    #[error("/mounts/{index}: map the ids of {path}")]
+    IdMappedMount {
+        /// Index of the entry.
+        index: u32,
+        /// What is mounted.
+        path: String,
+        /// The cause.
+        source: Errno,
+        /// What to do about it.
+        hint: Option<&'static str>,
     },
     /// The connection to init.
     #[error("talk to init")]

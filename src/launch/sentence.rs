@@ -159,6 +159,7 @@ fn simple(plan: &Plan, step: Step, item: usize) -> What {
         Step::RootTree | Step::PivotRoot => value("/root/path", path()),
         Step::RootReadonly => value("/root/readonly", None),
         Step::RootPropagation => value("/linux/rootfsPropagation", None),
+        Step::TimeOffsets => value("/linux/timeOffsets", None),
         Step::Hostname => value("/hostname", plan.hostname.as_ref().map(text)),
         Step::Domainname => value("/domainname", plan.domainname.as_ref().map(text)),
         Step::OomScore => value(
@@ -263,6 +264,12 @@ fn hint(failure: &Failure) -> Option<&'static str> {
         }
         (Step::OomScore, Errno::EACCES) => {
             Some("lowering the score needs CAP_SYS_RESOURCE, which the runtime lacks")
+        }
+        (Step::TimeOffsets, Errno::ERANGE) => {
+            Some("no clock of the container may show a time before 0 or after 146 years")
+        }
+        (Step::TimeOffsets, Errno::EPERM | Errno::EACCES) => {
+            Some("setting clocks needs CAP_SYS_TIME in the container's user namespace")
         }
         (Step::Keyring, Errno::EDQUOT) => {
             Some("the quota of keys is used up: see kernel.keys.maxkeys, or use --no-new-keyring")

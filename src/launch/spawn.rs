@@ -16,12 +16,18 @@ pub(super) struct Child {
     pub pid: i32,
     pub pidfd: OwnedFd,
     pub link: OwnedFd,
+    /// Mounts that are still to be mapped as the new user namespace: index in the plan's, tree.
+    pub unmapped: Vec<(usize, OwnedFd)>,
 }
 
 /// Clones init.
 pub(super) fn spawn(plan: &Plan, mut staged: Staged, cgroup: &Prepared) -> Result<Child, Error> {
-    let new = plan.namespaces.new & !staged.input.unshare & !ns::TIME;
+    let new = match staged.input.birth {
+        Some(_) => 0,
+        None => plan.namespaces.new & !staged.input.unshare & !ns::TIME,
+    };
     let birth = cgroup.birth.as_ref().filter(|_| cgroup.is_placed());
+    let unmapped = super::userns::still_unmapped(plan, &staged.input.sources)?;
     let home = staged.pid_namespace.as_ref().map(enter).transpose()?;
     let cloned = process::clone3(new, birth.map(AsFd::as_fd));
     if let (Ok(Cloned::Child), _) = (&cloned, &home) {
@@ -32,7 +38,7 @@ pub(super) fn spawn(plan: &Plan, mut staged: Staged, cgroup: &Prepared) -> Resul
             .map_err(|source| Error::Own { action: "return to the own pid namespace", source })?;
     }
     match cloned {
-        Ok(Cloned::Parent { pid, pidfd }) => Ok(Child { pid, pidfd, link: staged.link }),
+        Ok(Cloned::Parent { pid, pidfd }) => Ok(Child { pid, pidfd, link: staged.link, unmapped }),
         // Init never returns.
         Ok(Cloned::Child) => process::exit_now(1),
         Err(source) => Err(refused(new, source)),

@@ -1,11 +1,11 @@
 //! Before the clone: everything that init needs and can only be got from the host's side.
 
-use super::{Error, Until, hooks};
+use super::{Error, Until, hooks, userns};
 use crate::cgroup::Prepared;
-use crate::init::{Input, Program, StateText, Waits};
-use crate::plan::Plan;
+use crate::init::{Birth, Clocks, Input, Program, StateText, Waits};
 use crate::plan::mounts::Content;
 use crate::plan::namespaces::{Join, Kind};
+use crate::plan::{Plan, clocks};
 use crate::state::Entry;
 use crate::sys::mount::{self, Reach};
 use crate::sys::process::{self, StringArray};
@@ -40,7 +40,11 @@ pub(super) fn stage(
 ) -> Result<Staged, Error> {
     let root = plan.rootfs.path.as_c_str();
     open_directory("/root/path", root)?;
-    let (namespaces, pid_namespace) = open_namespaces(plan)?;
+    let (namespaces, mut pid_namespace) = open_namespaces(plan)?;
+    let birth = plan.namespaces.joined(Kind::User).map(|_| Birth {
+        namespaces: plan.namespaces.new & !Kind::Time.flag(),
+        pids: pid_namespace.take().map(|(_, namespace)| namespace),
+    });
     let own = |action| move |source| Error::Own { action, source };
     let (link, init_link) = socket::packet_pair().map_err(own("make a socket pair"))?;
     let gate = match until {
@@ -53,13 +57,24 @@ pub(super) fn stage(
         gate,
         waits,
         unshare,
+        birth,
+        clocks: open_clocks(plan)?,
+        sources: open_sources(plan, cgroup, &namespaces)?,
         namespaces,
-        sources: open_sources(plan, cgroup)?,
         create_container: (hooks::prepare(&plan.hooks.create_container, plan), states.creating),
         start_container: (hooks::prepare(&plan.hooks.start_container, plan), states.created),
         program: prepare_program(plan, warnings)?,
     };
     Ok(Staged { input, link, pid_namespace })
+}
+
+/// The way to the files by which init sets its clocks.
+fn open_clocks(plan: &Plan) -> Result<Option<Clocks>, Error> {
+    if !plan.namespaces.is_new(Kind::Time) {
+        return Ok(None);
+    }
+    let procfs = open_directory("/linux/namespaces", c"/proc")?;
+    Ok(Some(Clocks { procfs, offsets: clocks::file(&plan.time_offsets).into_bytes() }))
 }
 
 /// What init has to wait for, and which namespaces it makes only then.
@@ -78,9 +93,13 @@ fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
     }
     let hooks = &plan.hooks;
     let waits = Waits {
-        placement: new_users || !cgroup.is_placed(),
+        placement: new_users || plan.launcher_scores().is_some() || !cgroup.is_placed(),
         hooks: !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty(),
     };
+    if plan.namespaces.joined(Kind::User).is_some() {
+        // Init is born after all waits of its stage.
+        unshare = 0;
+    }
     (waits, unshare & plan.namespaces.new)
 }
 
@@ -134,10 +153,15 @@ fn open_namespace(join: &Join) -> Result<OwnedFd, Error> {
 }
 
 /// Copies of bind sources where init could not make them: of mounts that are to stay peers of
-/// the host's, which in init's mount namespace are only receivers, and of its own cgroup.
-fn open_sources(plan: &Plan, cgroup: &Prepared) -> Result<Vec<Option<OwnedFd>>, Error> {
+/// the host's, which in init's mount namespace are only receivers, of those whose ids are mapped,
+/// for which the privilege over their file system is needed, and of its own cgroup.
+fn open_sources(
+    plan: &Plan,
+    cgroup: &Prepared,
+    namespaces: &[Option<OwnedFd>],
+) -> Result<Vec<Option<OwnedFd>>, Error> {
     let copy = |mount: &crate::plan::mounts::Mount| match &mount.content {
-        Content::Bind { source, reach } if plan.rootfs.shares_binds() => {
+        Content::Bind { source, reach } if plan.rootfs.shares_binds() || mount.idmap.is_some() => {
             let pointer = format!("/mounts/{}/source", mount.index);
             mount::clone_tree(fd::cwd(), source, *reach)
                 .map(Some)
@@ -152,7 +176,9 @@ fn open_sources(plan: &Plan, cgroup: &Prepared) -> Result<Vec<Option<OwnedFd>>, 
         }
         _ => Ok(None),
     };
-    plan.mounts.iter().map(copy).collect()
+    let mut sources: Vec<_> = plan.mounts.iter().map(copy).collect::<Result<_, _>>()?;
+    userns::map_mounts(plan, namespaces, &mut sources)?;
+    Ok(sources)
 }
 
 fn prepare_program(plan: &Plan, warnings: &mut Vec<String>) -> Result<Option<Program>, Error> {

@@ -1,8 +1,9 @@
 //! Rules across the parts of a configuration.
 
-use super::Plan;
+use super::idmap;
 use super::mounts::{Content, Mount};
 use super::namespaces::{Kind, Namespaces};
+use super::{Plan, ProcessPlan};
 use oci_spec::runtime::Spec;
 use std::ffi::CString;
 
@@ -29,6 +30,16 @@ pub enum Error {
     /// Ids for a user namespace that is not made.
     #[error("/linux/uidMappings: given, but there is no user namespace")]
     StrayIdMaps,
+    /// An id that the container's user namespace does not know.
+    #[error("{pointer}: {id} is not mapped in /linux/{list}")]
+    NotMapped {
+        /// JSON pointer of the id.
+        pointer: String,
+        /// The id.
+        id: u32,
+        /// `uidMappings` or `gidMappings`.
+        list: &'static str,
+    },
     /// No kernel interface can take such a string.
     #[error("{pointer}: {value:?} contains a NUL byte")]
     Nul {
@@ -53,15 +64,7 @@ pub enum Error {
 /// The first such field.
 pub fn unsupported(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux().as_ref();
-    let mounts = spec.mounts().iter().flatten();
-    let id_mapped = mounts.clone().any(|mount| {
-        mount.uid_mappings().is_some()
-            || mount.gid_mappings().is_some()
-            || mount.options().iter().flatten().any(|o| matches!(o.as_str(), "idmap" | "ridmap"))
-    });
     let fields = [
-        ("/mounts/*/uidMappings", id_mapped),
-        ("/linux/timeOffsets", linux.is_some_and(|l| l.time_offsets().is_some())),
         ("/linux/intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
         ("/linux/netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
         (
@@ -134,6 +137,9 @@ pub fn across(plan: &Plan) -> Result<(), Error> {
     if namespaces.is_new(Kind::User) && plan.id_maps.is_none() {
         return Err(Error::NoIdMaps);
     }
+    if namespaces.is_new(Kind::User) {
+        ids_are_mapped(plan)?;
+    }
     let restricted = [
         ("/linux/maskedPaths", !plan.masked_paths.is_empty()),
         ("/linux/readonlyPaths", !plan.readonly_paths.is_empty()),
@@ -142,6 +148,42 @@ pub fn across(plan: &Plan) -> Result<(), Error> {
     for (pointer, given) in restricted {
         if given && !namespaces.has(Kind::Mount) {
             return Err(Error::NeedsNamespace { pointer, kind: Kind::Mount.name() });
+        }
+    }
+    Ok(())
+}
+
+/// Every id that the kernel would answer with a bare EINVAL, in the order of the configuration.
+/// The maps of a joined user namespace are not known here.
+fn ids_are_mapped(plan: &Plan) -> Result<(), Error> {
+    let Some(maps) = &plan.id_maps else { return Ok(()) };
+    let check =
+        |ranges: &[idmap::Range], list, id, pointer: &dyn Fn() -> String| match idmap::outside(
+            ranges, id,
+        ) {
+            Some(_) => Ok(()),
+            None => Err(Error::NotMapped { pointer: pointer(), id, list }),
+        };
+    let uid = |id, pointer: &dyn Fn() -> String| check(&maps.uids, "uidMappings", id, pointer);
+    let gid = |id, pointer: &dyn Fn() -> String| check(&maps.gids, "gidMappings", id, pointer);
+    if let Some(ProcessPlan { process, .. }) = &plan.process {
+        uid(process.uid, &|| "/process/user/uid".to_owned())?;
+        gid(process.gid, &|| "/process/user/gid".to_owned())?;
+        for (index, group) in process.additional_gids.iter().enumerate() {
+            gid(*group, &|| format!("/process/user/additionalGids/{index}"))?;
+        }
+    }
+    for mount in &plan.mounts {
+        let Content::FileSystem(fs) = &mount.content else { continue };
+        for parameter in &fs.parameters {
+            let value = parameter.value.as_ref().and_then(|value| value.to_str().ok());
+            let Some(id) = value.and_then(|value| value.parse().ok()) else { continue };
+            let pointer = || format!("/mounts/{}/options", mount.index);
+            match parameter.key.to_bytes() {
+                b"uid" => uid(id, &pointer)?,
+                b"gid" => gid(id, &pointer)?,
+                _ => {}
+            }
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! there is nothing in it. Numbers are printed as the kernel knows them, with their names where
 //! they have one.
 
-use super::mounts::{Content, CopyUp, Links, Mount};
+use super::mounts::{Content, CopyUp, IdMap, Links, Mount};
 use super::namespaces::Kind;
 use super::seccomp::Profile;
 use super::{Keyring, Plan, ProcessPlan, caps, rootfs};
@@ -121,6 +121,12 @@ fn namespaces(plan: &Plan, page: &mut Page) -> fmt::Result {
             }
         }
     }
+    for offset in &plan.time_offsets {
+        page.line(format_args!(
+            "clock {} ahead by {} s and {} ns",
+            offset.clock, offset.secs, offset.nanosecs
+        ))?;
+    }
     for (what, name) in [("hostname", &plan.hostname), ("domainname", &plan.domainname)] {
         if let Some(name) = name {
             page.line(format_args!("{what} {}", shown(name)))?;
@@ -189,11 +195,25 @@ impl fmt::Display for ShownMount<'_> {
         for &change in &mount.propagation {
             write!(f, " {}", propagation_name(change))?;
         }
+        if let Some(idmap) = &mount.idmap {
+            idmapped(f, idmap)?;
+        }
         if mount.links == Links::Refuse {
             f.write_str(" through no link")?;
         }
         write!(f, " (/mounts/{})", mount.index)
     }
+}
+
+fn idmapped(f: &mut fmt::Formatter<'_>, idmap: &IdMap) -> fmt::Result {
+    f.write_str(if idmap.reach == Reach::Tree { " ridmap" } else { " idmap" })?;
+    let Some(maps) = &idmap.maps else { return f.write_str(" as the container") };
+    for (what, ranges) in [("uid", &maps.uids), ("gid", &maps.gids)] {
+        for range in ranges {
+            write!(f, " {what}:{}:{}:{}", range.inside, range.outside, range.count)?;
+        }
+    }
+    Ok(())
 }
 
 const ATTRIBUTES: [(u64, &str); 8] = [

@@ -23,6 +23,18 @@ pub struct IdMaps {
     pub gids: Vec<Range>,
 }
 
+impl IdMaps {
+    /// The user and group that set the container up: 0 where it is mapped, else the first that
+    /// is. In a user namespace of its own any user can have every capability.
+    pub fn root(&self) -> (u32, u32) {
+        let root = |ranges: &[Range]| match outside(ranges, 0) {
+            Some(_) => 0,
+            None => ranges.first().map_or(0, |range| range.inside),
+        };
+        (root(&self.uids), root(&self.gids))
+    }
+}
+
 /// Most ranges that the kernel takes (user_namespaces(7)).
 pub const MAX_RANGES: usize = 340;
 

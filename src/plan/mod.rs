@@ -7,6 +7,7 @@
 pub mod caps;
 pub mod cgroup;
 pub mod check;
+pub mod clocks;
 pub mod device_filter;
 pub mod devices;
 pub mod explain;
@@ -50,6 +51,8 @@ pub struct Plan {
     pub namespaces: Namespaces,
     /// Ids of a new user namespace.
     pub id_maps: Option<idmap::IdMaps>,
+    /// Clocks of a new time namespace; none leaves them at the host's time.
+    pub time_offsets: Vec<clocks::Offset>,
     /// Host name; none keeps what the namespace has.
     pub hostname: Option<CString>,
     /// NIS domain name; none keeps what the namespace has.
@@ -148,6 +151,12 @@ impl Plan {
             })
     }
 
+    /// The OOM score that the launcher writes: in a user namespace init may not.
+    pub fn launcher_scores(&self) -> Option<i32> {
+        let wanted = self.process.as_ref().filter(|_| self.namespaces.has(Kind::User))?;
+        wanted.process.oom_score_adj
+    }
+
     /// Whether the program gets a terminal.
     pub fn has_terminal(&self) -> bool {
         self.process.as_ref().is_some_and(|wanted| wanted.process.terminal.is_some())
@@ -179,6 +188,8 @@ pub enum Error {
     Namespaces(#[from] namespaces::Error),
     #[error(transparent)]
     IdMaps(#[from] idmap::Error),
+    #[error(transparent)]
+    Clocks(#[from] clocks::Error),
     #[error(transparent)]
     Rootfs(#[from] rootfs::Error),
     #[error(transparent)]
@@ -227,6 +238,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         linux.and_then(|l| l.uid_mappings().as_deref()),
         linux.and_then(|l| l.gid_mappings().as_deref()),
     )?;
+    let time_offsets = clocks::resolve(linux.and_then(|l| l.time_offsets().as_ref()), &namespaces)?;
     let names = check::host_names(spec, &namespaces)?;
     let rootfs = rootfs::resolve(spec, request.bundle, request.root_switch)?;
     let mut cgroup = cgroup::resolve(
@@ -249,6 +261,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     let around = mounts::Surroundings {
         bundle: request.bundle,
         cgroups: &mounts::CgroupView::of(&cgroup, namespaces.has(Kind::Cgroup)),
+        own_users: namespaces.has(Kind::User),
         label: label.as_deref().filter(|_| host.selinux),
     };
     let asked = spec.mounts().as_deref().unwrap_or_default();
@@ -275,6 +288,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect(),
         id_maps,
+        time_offsets,
         hostname: names.hostname,
         domainname: names.domainname,
         keyring: keyring(request),

@@ -1,5 +1,6 @@
 //! `/mounts`: each entry as the content to attach, where, and with which attributes.
 
+use super::idmap::{self, IdMaps};
 use super::paths::{self, ContainerPath};
 use crate::sys::mount::{AttrChange, Reach, attr, propagation};
 use std::ffi::{CStr, CString};
@@ -24,12 +25,24 @@ pub struct Mount {
     pub links: Links,
     /// What is mounted.
     pub content: Content,
+    /// How the ids of its files are mapped.
+    pub idmap: Option<IdMap>,
     /// Attributes of the mount itself.
     pub attributes: AttrChange,
     /// Attributes of the mount and all below it.
     pub tree_attributes: AttrChange,
     /// Propagation changes, in order.
     pub propagation: Vec<(u64, Reach)>,
+}
+
+/// The mapping of an id-mapped mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMap {
+    /// From the ids of the file system (inside) to those of the host (outside); `None` maps as
+    /// the container's user namespace does.
+    pub maps: Option<IdMaps>,
+    /// Whether the mounts below it are mapped, too.
+    pub reach: Reach,
 }
 
 /// How symbolic links in a destination are treated.
@@ -109,6 +122,8 @@ pub struct Surroundings<'a> {
     pub bundle: &'a Path,
     /// How the host's cgroups can be shown.
     pub cgroups: &'a CgroupView,
+    /// Whether the container has a user namespace that is not the host's.
+    pub own_users: bool,
     /// SELinux label for file systems made for the container; `None` where SELinux is off.
     pub label: Option<&'a CStr>,
 }
@@ -119,6 +134,21 @@ pub enum Error {
     /// The destination is no path.
     #[error(transparent)]
     Destination(#[from] paths::Error),
+    /// The mappings of the mount are no mappings.
+    #[error(transparent)]
+    IdMaps(#[from] idmap::Error),
+    /// config.md: an id-mapped mount needs ids to map.
+    #[error(
+        "/mounts/{index}/options/{option}: {name:?} needs uidMappings and gidMappings, of the mount or of a user namespace"
+    )]
+    NoIdMaps {
+        /// Index of the entry.
+        index: usize,
+        /// Index of the option.
+        option: usize,
+        /// The option.
+        name: &'static str,
+    },
     /// A mount over the root would hide everything that follows.
     #[error("/mounts/{index}/destination: \"/\" is given by /root")]
     OverRoot {
@@ -238,6 +268,7 @@ pub fn resolve(
 #[derive(Default)]
 struct Options {
     bind: Option<Reach>,
+    idmap: Option<Reach>,
     remount: bool,
     copy_up: bool,
     readonly: bool,
@@ -262,6 +293,7 @@ impl Entry<'_> {
         let options = self.options();
         let fstype = self.entry.typ().as_deref().unwrap_or_default();
         let bind = options.bind.or((fstype == "bind").then_some(Reach::Single));
+        let idmap = self.idmap(&options, bind)?;
         if bind.is_none() && !options.remount && matches!(fstype, "cgroup" | "cgroup2") {
             return cgroup::expand(self, destination, &options, mounts);
         }
@@ -278,7 +310,7 @@ impl Entry<'_> {
             Content::FileSystem(self.file_system(fstype, &options)?)
         };
         self.check_proc(&destination, &content)?;
-        mounts.push(self.mount(destination, links, content, &options));
+        mounts.push(Mount { idmap, ..self.mount(destination, links, content, &options) });
         Ok(())
     }
 
@@ -294,10 +326,34 @@ impl Entry<'_> {
             destination,
             links,
             content,
+            idmap: None,
             attributes: options.attributes,
             tree_attributes: options.tree_attributes,
             propagation: options.propagation.clone(),
         }
+    }
+
+    /// The mapping that the entry's options or its mappings ask for.
+    fn idmap(&self, options: &Options, bind: Option<Reach>) -> Result<Option<IdMap>, Error> {
+        let entry = self.entry;
+        let maps = idmap::resolve(
+            &format!("/mounts/{}", self.index),
+            entry.uid_mappings().as_deref(),
+            entry.gid_mappings().as_deref(),
+        )?;
+        // Mappings say by themselves that they are meant (config.md: the option SHOULD be there).
+        let Some(reach) = options.idmap.or(maps.is_some().then_some(Reach::Single)) else {
+            return Ok(None);
+        };
+        let name = if reach == Reach::Tree { "ridmap" } else { "idmap" };
+        if bind.is_none() {
+            return Err(self.misplaced(name, "bind mounts"));
+        }
+        if maps.is_none() && !self.around.own_users {
+            let option = self.position(name);
+            return Err(Error::NoIdMaps { index: self.index, option, name });
+        }
+        Ok(Some(IdMap { maps, reach }))
     }
 
     fn destination(&self, warnings: &mut Vec<Warning>) -> Result<ContainerPath, Error> {
@@ -369,9 +425,16 @@ impl Entry<'_> {
     }
 
     fn misplaced(&self, name: &str, only: &'static str) -> Error {
-        let options = self.entry.options().iter().flatten();
-        let option = options.into_iter().position(|o| o == name).unwrap_or(0);
-        Error::Misplaced { index: self.index, option, name: name.to_owned(), only }
+        Error::Misplaced {
+            index: self.index,
+            option: self.position(name),
+            name: name.to_owned(),
+            only,
+        }
+    }
+
+    fn position(&self, name: &str) -> usize {
+        self.entry.options().iter().flatten().position(|option| option == name).unwrap_or(0)
     }
 
     fn parameters(&self, options: &Options) -> Result<Vec<Parameter>, Error> {
@@ -435,6 +498,7 @@ impl Options {
             }
             Effect::Propagation(kind, reach) => self.propagation.push((kind, reach)),
             Effect::Bind(reach) => self.bind = Some(reach),
+            Effect::IdMap(reach) => self.idmap = Some(reach),
             Effect::Remount => self.remount = true,
             Effect::CopyUp => self.copy_up = true,
         }

@@ -51,12 +51,27 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// # Errors
 /// Those of clone3(2).
 pub fn clone3(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
+    clone_with(namespaces, cgroup)
+}
+
+/// As [`clone3`], but the new process is a child of the caller's parent (`CLONE_PARENT`).
+///
+/// # Errors
+/// `EINVAL` for the first process of a pid namespace; others of clone3(2).
+pub fn clone3_sibling(namespaces: u64) -> Result<Cloned> {
+    clone_with(namespaces | libc::CLONE_PARENT as u64, None)
+}
+
+fn clone_with(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     let mut pidfd: i32 = -1;
     // SAFETY: clone_args is plain data for which all zeroes is valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = namespaces | libc::CLONE_PIDFD as u64;
+    args.flags = flags | libc::CLONE_PIDFD as u64;
     args.pidfd = (&raw mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    if flags & libc::CLONE_PARENT as u64 == 0 {
+        // A sibling ends with the same signal as the caller, and the kernel takes no other.
+        args.exit_signal = libc::SIGCHLD as u64;
+    }
     if let Some(fd) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = fd.as_raw_fd() as u64;

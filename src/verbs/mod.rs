@@ -145,6 +145,20 @@ impl Report for Error {
                 hint: hint.map(str::to_owned),
                 ..Facts::default()
             },
+            Self::Launch(launch::Error::IdMaps { pointer, hint, .. }) => Facts {
+                code: Some("LAUNCH_FAILED"),
+                phase: Some("namespaces"),
+                config: Some(pointer.clone()),
+                hint: hint.map(str::to_owned),
+                ..Facts::default()
+            },
+            Self::Launch(launch::Error::IdMappedMount { index, hint, .. }) => Facts {
+                code: Some("LAUNCH_FAILED"),
+                phase: Some("rootfs"),
+                config: Some(format!("/mounts/{index}")),
+                hint: hint.map(str::to_owned),
+                ..Facts::default()
+            },
             Self::Launch(launch::Error::State(error)) | Self::State(error) => state_facts(error),
             Self::Launch(launch::Error::Hook(error)) | Self::Hook(error) => Facts {
                 code: Some("HOOK_FAILED"),

@@ -24,6 +24,7 @@ mod devices;
 mod explain;
 mod hooks;
 mod hostile;
+mod idmap;
 mod lifecycle;
 mod mounts;
 mod namespaces;
@@ -34,6 +35,8 @@ mod run;
 mod seccomp;
 mod sysctl;
 mod terminal;
+mod timens;
+mod userns;
 
 fn main() -> ExitCode {
     if let Some(code) = harness::probe::main() {
@@ -76,6 +79,9 @@ fn all() -> Vec<harness::Test> {
         ("cgroups", cgroups::tests()),
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),
+        ("timens", timens::tests()),
+        ("idmap", idmap::tests()),
+        ("userns", userns::tests()),
         ("bad_input", bad_input::tests()),
         ("contracts", contracts::tests()),
         ("explain", explain::tests()),

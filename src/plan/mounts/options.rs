@@ -21,13 +21,15 @@ pub(super) enum Effect {
     Propagation(u64, Reach),
     /// Makes it a bind mount.
     Bind(Reach),
+    /// Maps the ids of its files.
+    IdMap(Reach),
     /// Changes what is mounted already.
     Remount,
     /// Starts a tmpfs with what it covers.
     CopyUp,
 }
 
-use Effect::{Atime, Bind, Clear, CopyUp, Nothing, Propagation, Remount, Set, Superblock};
+use Effect::{Atime, Bind, Clear, CopyUp, IdMap, Nothing, Propagation, Remount, Set, Superblock};
 use Reach::{Single, Tree};
 
 /// Every option by name, in the order in which `features` lists them.
@@ -44,6 +46,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("diratime", Clear(attr::NODIRATIME, Single)),
     ("dirsync", Superblock(c"dirsync", c"dirsync")),
     ("exec", Clear(attr::NOEXEC, Single)),
+    ("idmap", IdMap(Single)),
     ("iversion", Nothing),
     ("lazytime", Superblock(c"lazytime", c"nolazytime")),
     ("loud", Nothing),
@@ -67,6 +70,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("relatime", Atime(attr::RELATIME, Single)),
     ("remount", Remount),
     ("rexec", Clear(attr::NOEXEC, Tree)),
+    ("ridmap", IdMap(Tree)),
     ("rnoatime", Atime(attr::NOATIME, Tree)),
     ("rnodev", Set(attr::NODEV, Tree)),
     ("rnodiratime", Set(attr::NODIRATIME, Tree)),

@@ -2,8 +2,12 @@ use super::*;
 
 fn parse_with(json: &str, cgroups: CgroupView) -> Result<(Vec<Mount>, Vec<Warning>), Error> {
     let asked: Vec<oci_spec::runtime::Mount> = serde_json::from_str(json).unwrap();
-    let around =
-        Surroundings { bundle: Path::new("/bundle"), cgroups: &cgroups, label: Some(c"s0:c1") };
+    let around = Surroundings {
+        bundle: Path::new("/bundle"),
+        cgroups: &cgroups,
+        own_users: false,
+        label: Some(c"s0:c1"),
+    };
     resolve(&asked, around)
 }
 
@@ -142,4 +146,41 @@ fn legacy_hierarchies_lie_in_a_sealed_tmpfs() {
 #[test]
 fn a_host_without_cgroups_is_told() {
     assert!(parse_with(CGROUP, CgroupView::None).unwrap_err().to_string().contains("no cgroup"));
+}
+
+#[test]
+fn mappings_make_a_bind_id_mapped() {
+    let maps = r#""uidMappings":[{"containerID":0,"hostID":9,"size":1}],
+        "gidMappings":[{"containerID":0,"hostID":8,"size":1}]"#;
+    let bind = |options: &str| {
+        one(&format!(r#"{{"destination":"/d","source":"/s","options":[{options}],{maps}}}"#))
+    };
+    for (options, reach) in [
+        (r#""bind""#, Reach::Single),
+        (r#""rbind","idmap""#, Reach::Single),
+        (r#""rbind","ridmap""#, Reach::Tree),
+    ] {
+        let idmap = bind(options).idmap.unwrap();
+        assert_eq!(idmap.reach, reach, "{options}");
+        assert_eq!(idmap.maps.unwrap().uids[0].outside, 9);
+    }
+    assert_eq!(
+        error(&format!(r#"{{"destination":"/d","type":"tmpfs","options":["idmap"],{maps}}}"#)),
+        "/mounts/0/options/0: \"idmap\" is for bind mounts only"
+    );
+}
+
+#[test]
+fn an_id_mapped_mount_needs_ids() {
+    assert_eq!(
+        error(r#"{"destination":"/d","source":"/s","options":["rbind","ridmap"]}"#),
+        "/mounts/0/options/1: \"ridmap\" needs uidMappings and gidMappings, of the mount or of a user namespace"
+    );
+    assert_eq!(
+        error(
+            r#"{"destination":"/d","source":"/s","options":["bind","idmap"],
+            "uidMappings":[{"containerID":0,"hostID":9,"size":1}]}"#
+        ),
+        "/mounts/0/gidMappings: missing, but the other of uidMappings and gidMappings is given"
+    );
 }

@@ -130,6 +130,16 @@ impl Bundle {
         self.without_namespace(kind).push("/linux/namespaces", json!({"type": kind, "path": path}))
     }
 
+    /// Gives it a new user namespace whose 65536 ids begin at `first` on the
+    /// host, and the root file system to its root.
+    pub fn in_user_namespace(self, first: u32) -> Self {
+        rootfs::give(&self.rootfs(), first);
+        let ids = json!([{"containerID": 0, "hostID": first, "size": 65536}]);
+        self.push("/linux/namespaces", json!({"type": "user"}))
+            .set("/linux/uidMappings", ids.clone())
+            .set("/linux/gidMappings", ids)
+    }
+
     /// Puts the suite's own static binary at `/probe` (see [`super::probe`]).
     pub fn with_probe(self) -> Self {
         let exe = std::env::current_exe().expect("own path");

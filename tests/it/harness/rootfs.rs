@@ -38,3 +38,13 @@ pub fn populate(root: &Path) {
     .expect("write etc/passwd");
     fs::write(root.join("etc/group"), "root:x:0:\nuser:x:1000:\n").expect("write etc/group");
 }
+
+/// Makes `id` the owner of a tree.
+pub fn give(path: &Path, id: u32) {
+    std::os::unix::fs::lchown(path, Some(id), Some(id)).expect("change the owner");
+    if path.symlink_metadata().is_ok_and(|there| there.is_dir()) {
+        for entry in fs::read_dir(path).expect("read a directory") {
+            give(&entry.expect("read a directory").path(), id);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The ids of user namespaces: those of containers, and those that only map a mount.
+
+use super::Error;
+use crate::plan::Plan;
+use crate::plan::idmap::{IdMaps, map_file};
+use crate::plan::mounts::{Content, Mount};
+use crate::plan::namespaces::Kind;
+use crate::sys::mount::{self, Reach};
+use crate::sys::process::{self, Block, Cloned, Who, ns};
+use crate::sys::{Errno, fd, socket};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The kernel takes maps of less than a page of text (user_namespaces(7)).
+const PAGE: usize = 4096;
+
+/// Writes the id maps of the user namespace that process `pid` is in; `parent` is the JSON
+/// pointer that holds them.
+pub(super) fn write_maps(pid: i32, maps: &IdMaps, parent: &str) -> Result<(), Error> {
+    // Groups before users, as engines' tools do; as root the order makes no difference.
+    for (file, list, ranges) in
+        [("gid_map", "gidMappings", &maps.gids), ("uid_map", "uidMappings", &maps.uids)]
+    {
+        let text = map_file(ranges);
+        let hint =
+            (text.len() >= PAGE).then_some("the kernel takes less than 4096 bytes of ranges");
+        write_proc(pid, file, &text).map_err(|source| Error::IdMaps {
+            pointer: format!("{parent}/{list}"),
+            path: format!("/proc/{pid}/{file}"),
+            source,
+            hint,
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes a file below /proc/PID by one write(2).
+pub(super) fn write_proc(pid: i32, file: &str, text: &str) -> Result<(), Errno> {
+    let path = CString::new(format!("/proc/{pid}/{file}")).map_err(|_| Errno::EINVAL)?;
+    fd::openat(fd::cwd(), &path, fd::O_WRONLY, 0)
+        .and_then(|file| fd::write_once(file.as_fd(), text.as_bytes()))
+}
+
+/// A user namespace with these maps that no process is in: mounts take their ids from it.
+pub(super) fn of_maps(index: u32, maps: &IdMaps) -> Result<OwnedFd, Error> {
+    let failed = |source| Error::MountUsers { index, source };
+    let (keep, wait) = socket::packet_pair().map_err(failed)?;
+    let (pid, pidfd) = match process::clone3(ns::USER, None).map_err(failed)? {
+        Cloned::Child => {
+            // Lives until the launcher, in life or death, closes its end.
+            drop(keep);
+            let _ = fd::read(wait.as_fd(), &mut [0]);
+            process::exit_now(0)
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(wait);
+    let users = write_maps(pid, maps, &format!("/mounts/{index}")).and_then(|()| {
+        let path = CString::new(format!("/proc/{pid}/ns/user")).unwrap_or_default();
+        fd::openat(fd::cwd(), &path, fd::O_RDONLY, 0).map_err(failed)
+    });
+    drop(keep);
+    let _ = process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes);
+    users
+}
+
+/// Maps the ids of mounts, but for those that need the user namespace that is yet to be made.
+pub(super) fn map_mounts(
+    plan: &Plan,
+    namespaces: &[Option<OwnedFd>],
+    sources: &mut [Option<OwnedFd>],
+) -> Result<(), Error> {
+    let joined = plan.namespaces.join.iter().zip(namespaces);
+    let joined = joined.into_iter().find(|(join, _)| join.kind == Kind::User);
+    let joined = joined.and_then(|(_, namespace)| namespace.as_ref());
+    // Engines give all mounts of a container the same mappings.
+    let mut made: Vec<(&IdMaps, OwnedFd)> = Vec::new();
+    for (mount, tree) in plan.mounts.iter().zip(sources) {
+        let (Some(idmap), Some(tree)) = (&mount.idmap, tree) else { continue };
+        let users = match &idmap.maps {
+            None => joined,
+            Some(maps) => {
+                if !made.iter().any(|(known, _)| *known == maps) {
+                    made.push((maps, of_maps(mount.index, maps)?));
+                }
+                made.iter().find(|(known, _)| *known == maps).map(|(_, users)| users)
+            }
+        };
+        if let Some(users) = users {
+            map(mount, tree, idmap.reach, users)?;
+        }
+    }
+    Ok(())
+}
+
+/// The mounts that the container's new user namespace maps, for [`map_as_container`].
+pub(super) fn still_unmapped(
+    plan: &Plan,
+    sources: &[Option<OwnedFd>],
+) -> Result<Vec<(usize, OwnedFd)>, Error> {
+    if !plan.namespaces.is_new(Kind::User) {
+        return Ok(Vec::new());
+    }
+    let trees = plan.mounts.iter().zip(sources).enumerate().filter_map(|(index, (mount, tree))| {
+        mount.idmap.as_ref().filter(|idmap| idmap.maps.is_none())?;
+        Some((index, tree.as_ref()?))
+    });
+    let copy = |(index, tree): (usize, &OwnedFd)| {
+        let copy = fd::dup_above(tree.as_fd(), 3);
+        copy.map(|copy| (index, copy))
+            .map_err(|source| Error::Own { action: "duplicate a descriptor", source })
+    };
+    trees.map(copy).collect()
+}
+
+/// Maps mounts as the user namespace of process `pid` does, whose maps are written.
+pub(super) fn map_as_container(
+    plan: &Plan,
+    pid: i32,
+    trees: &[(usize, OwnedFd)],
+) -> Result<(), Error> {
+    if trees.is_empty() {
+        return Ok(());
+    }
+    let path = CString::new(format!("/proc/{pid}/ns/user")).unwrap_or_default();
+    let users = fd::openat(fd::cwd(), &path, fd::O_RDONLY, 0)
+        .map_err(|source| Error::Own { action: "open the new user namespace", source })?;
+    for (index, tree) in trees {
+        let Some(mount) = plan.mounts.get(*index) else { continue };
+        let Some(idmap) = &mount.idmap else { continue };
+        map(mount, tree, idmap.reach, &users)?;
+    }
+    Ok(())
+}
+
+fn map(mount: &Mount, tree: &OwnedFd, reach: Reach, users: &OwnedFd) -> Result<(), Error> {
+    mount::set_idmap(tree.as_fd(), reach, users.as_fd()).map_err(|source| {
+        let path = match &mount.content {
+            Content::Bind { source, .. } => source.to_string_lossy().into_owned(),
+            _ => mount.destination.to_string(),
+        };
+        let hint = match source {
+            Errno::EINVAL => Some("its file system cannot map ids, or one mounted below it cannot"),
+            Errno::EPERM => Some(
+                "mapping ids needs CAP_SYS_ADMIN over the file system, or it is mapped already",
+            ),
+            _ => None,
+        };
+        Error::IdMappedMount { index: mount.index, path, source, hint }
+    })
+}
