@@ -41,14 +41,11 @@ impl Host {
     /// # Errors
     /// What cannot be told.
     pub fn probe(own: Own) -> Result<Self, Error> {
-        let held = cred::capget().map_err(|errno| Error::Capabilities { errno })?.permitted;
         Ok(Self {
             euid: process::geteuid(),
-            // A runtime's bounding set is as wide as what it is permitted; what is not in it is
-            // lost at execve, as the kernel decides.
-            grantable: Grantable { bounding: held, permitted: held },
+            grantable: grantable()?,
             cgroups: CgroupFacts::probe(own)?,
-            selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
+            selinux: selinux(),
         })
     }
 
@@ -59,4 +56,20 @@ impl Host {
             uid => Privilege::Confined { uid },
         }
     }
+}
+
+/// Capabilities that the caller can hand on.
+///
+/// # Errors
+/// [`Error::Capabilities`].
+pub fn grantable() -> Result<Grantable, Error> {
+    let held = cred::capget().map_err(|errno| Error::Capabilities { errno })?.permitted;
+    // A runtime's bounding set is as wide as what it is permitted; what is not in it is lost at
+    // execve, as the kernel decides.
+    Ok(Grantable { bounding: held, permitted: held })
+}
+
+/// Whether SELinux is on.
+pub fn selinux() -> bool {
+    std::path::Path::new("/sys/fs/selinux/enforce").exists()
 }

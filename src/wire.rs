@@ -72,6 +72,10 @@ steps! {
     Birth "make the container's first process" Namespaces,
     /// Become root of the new user namespace.
     BecomeRoot "become root of the user namespace" Namespaces,
+    /// Join the namespaces of a container that is there.
+    EnterNamespaces "join the container's namespaces" Namespaces,
+    /// Go to the root directory of a container without a mount namespace.
+    EnterRoot "change to the container's root directory" Rootfs,
     /// Join a namespace given by path. Item: index in `/linux/namespaces`.
     JoinNamespace "join namespace" Namespaces,
     /// Make the namespaces that could not be made at birth.
@@ -144,6 +148,8 @@ steps! {
     Rlimit "set rlimit" Process,
     /// Set the scheduling policy.
     Scheduler "set the scheduling policy" Process,
+    /// Set the CPUs to run on.
+    Affinity "set the CPU affinity" Process,
     /// Set the I/O priority.
     IoPriority "set the i/o priority" Process,
     /// Set the memory policy.

@@ -20,6 +20,12 @@ pub enum Error {
         /// What was asked for.
         action: &'static str,
     },
+    /// A place is named by a controller that shares its hierarchy with all others, or has none.
+    #[error("--cgroup: controller {controller} has no hierarchy of its own on this host")]
+    NoHierarchy {
+        /// The controller.
+        controller: String,
+    },
     /// A directory cannot be opened or looked at.
     #[error("open cgroup {path}: {errno}")]
     Open {

@@ -5,6 +5,7 @@
 //! is known before anything is made, so that a caller can put it on disk first.
 
 mod apply;
+mod below;
 mod dbus;
 mod delegation;
 mod devices;
@@ -20,6 +21,7 @@ mod v2;
 #[cfg(feature = "cgroup-v1")]
 mod v1;
 
+pub use below::Below;
 pub use dbus::Error as BusError;
 pub use error::{Error, Hint};
 pub use oom::Watch;
@@ -216,6 +218,38 @@ impl Manager {
             prepared.warnings.extend(plan.warnings.iter().cloned());
         }
         prepared
+    }
+
+    /// The cgroup as it is, for another process of the container.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn entrance(&self) -> Result<Prepared, Error> {
+        let prepared = |birth, placement| Prepared { birth, placement, warnings: Vec::new() };
+        match &self.kind {
+            Kind::Disabled => Ok(prepared(None, Placement::Done)),
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
+                Ok(prepared(Some(unified.require()?), Placement::Done))
+            }
+            // Its part in the unified hierarchy comes with the placement.
+            #[cfg(feature = "cgroup-v1")]
+            Kind::Legacy(_) => Ok(prepared(None, Placement::AfterClone)),
+        }
+    }
+
+    /// The cgroup below this one that a member is in, in the unified hierarchy: where another
+    /// process may go when this one has become an inner node, which holds none. `None` when the
+    /// process is not below it.
+    ///
+    /// # Errors
+    /// It cannot be found out or opened.
+    pub fn cgroup_of(&self, pid: i32) -> Result<Option<(OwnedFd, PathBuf)>, Error> {
+        match &self.kind {
+            Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
+                unified.of_member(pid)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Moves a process into the cgroup, in every hierarchy. With the systemd manager, and a plan,

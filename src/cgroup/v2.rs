@@ -182,6 +182,27 @@ impl Unified {
         Ok(lost)
     }
 
+    /// The cgroup of a process, when it lies below this one, and its path.
+    pub(super) fn of_member(&self, pid: i32) -> Result<Option<(OwnedFd, PathBuf)>, Error> {
+        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::Read {
+            path,
+            errno: error.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
+        })?;
+        let line = text.lines().find_map(|line| line.strip_prefix("0::/"));
+        let Some(place) = line.and_then(|line| CgroupPath::new(Path::new(line)).ok()) else {
+            return Ok(None);
+        };
+        // A process can be moved anywhere by whoever may write there; only what lies below the
+        // container's own cgroup has its limits.
+        let below = Path::new(place.as_str()).starts_with(self.tree.record.path.as_str());
+        if !below {
+            return Ok(None);
+        }
+        let tree = Tree { record: DirRecord { path: place, ..self.tree.record.clone() } };
+        Ok(Some((tree.require()?, tree.path())))
+    }
+
     pub(super) fn place(&self, pid: i32) -> Result<(), Error> {
         let dir = self.tree.require()?;
         self.tree.place(dir.as_fd(), pid)

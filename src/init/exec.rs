@@ -1,13 +1,13 @@
 //! The end of the story: the program is found, init waits to be started, and executes it.
 
-use super::{At, Input, Link, Program, process};
-use crate::plan::{Plan, ProcessPlan};
+use super::{At, Link, Program, process};
+use crate::plan::{Descriptors, ProcessPlan};
 use crate::sys::seccomp::{self, NEW_LISTENER};
 use crate::sys::{self, Errno, cred, fd, socket};
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::convert::Infallible;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// The first candidate that the program's user may execute. The search is done at create, so
 /// that create can tell what start could not do.
@@ -31,32 +31,41 @@ fn executable(path: &CStr) -> sys::Result<()> {
     }
 }
 
-/// Lets go of everything but the way to the launcher and to whoever starts, and reports.
-pub(super) fn report_ready(plan: &Plan, input: &Input) -> Result<(), Failure> {
-    let first = 3 + plan.preserve_fds as i32;
-    let mut keep = [input.link.as_raw_fd(), input.gate.as_ref().map_or(-1, AsRawFd::as_raw_fd)];
+/// Lets go of every descriptor but the program's and those that are still needed: none of the
+/// host's may be open in a process that can be seen from inside the container (CVE-2016-9962,
+/// CVE-2024-21626).
+pub(super) fn let_go<const N: usize>(
+    descriptors: Descriptors,
+    mut keep: [Option<RawFd>; N],
+) -> Result<(), Failure> {
     keep.sort_unstable();
-    // No descriptor of the host may be open in a process that can be seen from inside the
-    // container (CVE-2016-9962, CVE-2024-21626).
-    fd::close_from_except(first, &keep).at(Step::CloseDescriptors, 0)?;
-    // From here on the link alone ties init to the launcher: its end is seen in `await_start`,
-    // while a death signal would come when the launcher has done its work, too.
+    let keep = keep.map(|fd| fd.unwrap_or(-1));
+    fd::close_from_except(descriptors.end(), &keep).at(Step::CloseDescriptors, 0)
+}
+
+/// Says over the link, the only tie to the launcher from now on, that all is ready: a death
+/// signal would come when the launcher has done its work, too.
+pub(super) fn report_ready(link: BorrowedFd<'_>) -> Result<(), Failure> {
     sys::process::outlive_parent().at(Step::Ready, 0)?;
-    ToLauncher::Ready.send(input.link.as_fd(), None).at(Step::Ready, 0)
+    ToLauncher::Ready.send(link, None).at(Step::Ready, 0)
 }
 
 /// Waits until somebody starts the program, and leaves in `link` whom to tell when that fails.
-pub(super) fn await_start(input: &Input, link: &mut Link) -> Result<(), Failure> {
+pub(super) fn await_start(
+    launcher: BorrowedFd<'_>,
+    gate: Option<&OwnedFd>,
+    link: &mut Link,
+) -> Result<(), Failure> {
     let step = Step::AwaitStart;
-    match ToInit::receive(input.link.as_fd()).at(step, 0)? {
+    match ToInit::receive(launcher).at(step, 0)? {
         // The launcher is gone before the container was on record: nobody will start it.
         None => sys::process::exit_now(1),
         Some(ToInit::Start) => return Ok(()),
         Some(ToInit::Committed) => {}
         Some(ToInit::Go) => return Err(Failure::new(step, 0, Errno::EBADMSG)),
     }
-    let Some(gate) = &input.gate else { return Err(Failure::new(step, 0, Errno::EBADF)) };
-    fd::close_from_except(input.link.as_raw_fd(), &[gate.as_raw_fd()]).at(step, 0)?;
+    let Some(gate) = gate else { return Err(Failure::new(step, 0, Errno::EBADF)) };
+    fd::close_from_except(launcher.as_raw_fd(), &[gate.as_raw_fd()]).at(step, 0)?;
     loop {
         let connection = socket::accept(gate.as_fd()).at(step, 0)?;
         // A connection without a word only asks whether init is still waiting.
@@ -76,12 +85,9 @@ fn install_filter(program: &Program) -> Result<(), Failure> {
 /// report of a failure and, without no_new_privs, the last narrowing of the capabilities.
 pub(super) fn execute(
     wanted: &ProcessPlan,
-    input: &Input,
+    program: &Program,
     path: &CStr,
 ) -> Result<Infallible, Failure> {
-    let Some(program) = &input.program else {
-        return Err(Failure::new(Step::Exec, 0, Errno::ENOENT));
-    };
     process::lower_descriptors(wanted)?;
     if wanted.process.no_new_privileges {
         sys::process::set_no_new_privileges().at(Step::NoNewPrivileges, 0)?;

@@ -23,7 +23,7 @@ use crate::sys::{self, Errno, fd, noalloc};
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::convert::Infallible;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Everything that init needs and cannot make itself, prepared by the launcher.
 #[derive(Debug)]
@@ -77,11 +77,15 @@ pub struct Clocks {
 pub struct Program {
     /// Arguments.
     pub args: sys::process::StringArray,
-    /// Environment, with room for `HOME`.
+    /// Environment, with room for `HOME` and `LISTEN_PID`.
     pub env: sys::process::StringArray,
     /// The compiled filter and the flags of seccomp(2).
     pub seccomp: Option<(Vec<SockFilter>, u32)>,
 }
+
+/// Entries of the environment that only the process itself can tell: `HOME` is in the image's
+/// passwd, `LISTEN_PID` its own number.
+pub const MORE_ENVIRONMENT: usize = 2;
 
 /// Which waits the launcher answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +112,7 @@ impl<T> At<T> for sys::Result<T> {
 /// Becomes the container's process, or reports why not and ends.
 pub fn run(plan: &Plan, input: &mut Input) -> ! {
     noalloc::forbid(Step::Tether as u8);
-    let mut link = Link::Launcher(fd::borrow(std::os::fd::AsRawFd::as_raw_fd(&input.link)));
+    let mut link = Link::Launcher(fd::borrow(input.link.as_raw_fd()));
     let failure = match story(plan, input, &mut link) {
         Ok(never) => match never {},
         Err(failure) => failure,
@@ -122,7 +126,7 @@ pub fn run(plan: &Plan, input: &mut Input) -> ! {
 fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, Failure> {
     namespaces::tether(plan)?;
     if input.waits.placement {
-        wait_for_launcher(input, Step::AwaitPlacement)?;
+        wait_for_launcher(input.link.as_fd(), Step::AwaitPlacement)?;
     }
     namespaces::enter_users(plan, input)?;
     namespaces::enter_time(input)?;
@@ -130,10 +134,10 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
     namespaces::be_born(input)?;
     namespaces::join(plan, input)?;
     namespaces::unshare(input.unshare)?;
-    namespaces::start_session(plan)?;
+    namespaces::start_session(&plan.keyring)?;
     namespaces::name_host(plan)?;
 
-    // Never dropped: `report_ready` closes all descriptors by number, and a second close could hit
+    // Never dropped: `let_go` closes all descriptors by number, and a second close could hit
     // one that is new under the same number.
     let root = ManuallyDrop::new(rootfs::enter(plan)?);
     let null = paths::copy_null_if_needed(plan)?;
@@ -143,32 +147,36 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
     rootfs::make_working_directory(plan, root.as_fd());
 
     if input.waits.hooks {
-        wait_for_launcher(input, Step::AwaitHooks)?;
+        wait_for_launcher(input.link.as_fd(), Step::AwaitHooks)?;
     }
     hooks::run_all(&input.create_container, Step::CreateContainerHook)?;
     rootfs::switch(plan, root.as_fd())?;
 
-    let procfs = ManuallyDrop::new(process::procfs_if_needed(plan)?);
+    let procfs = ManuallyDrop::new(process::procfs_if(plan.writes_procfs())?);
     paths::write_sysctls(plan, procfs.as_ref())?;
     paths::restrict(plan, root.as_fd(), null)?;
     rootfs::finish(plan, root.as_fd())?;
 
+    let kept = [Some(input.link.as_raw_fd()), input.gate.as_ref().map(AsRawFd::as_raw_fd)];
     if let (Some(wanted), Some(program)) = (&plan.process, &mut input.program) {
         process::limit(plan, wanted, procfs.as_ref())?;
         tty::become_standard_streams(wanted, terminal.as_ref())?;
         process::change_identity(wanted)?;
-        let home = process::find_home(wanted)?;
-        if let Some(home) = &home {
-            program.env.push(home.as_c_str());
+        let (home, listener) =
+            (process::find_home(wanted)?, process::name_listener(plan.descriptors)?);
+        for entry in [&home, &listener].into_iter().flatten() {
+            program.env.push(entry.as_c_str());
         }
         let path = exec::find(wanted)?;
-        exec::report_ready(plan, input)?;
-        exec::await_start(input, link)?;
+        exec::let_go(plan.descriptors, kept)?;
+        exec::report_ready(input.link.as_fd())?;
+        exec::await_start(input.link.as_fd(), input.gate.as_ref(), link)?;
         hooks::run_all(&input.start_container, Step::StartContainerHook)?;
-        return exec::execute(wanted, input, path);
+        return exec::execute(wanted, program, path);
     }
-    exec::report_ready(plan, input)?;
-    exec::await_start(input, link)?;
+    exec::let_go(plan.descriptors, kept)?;
+    exec::report_ready(input.link.as_fd())?;
+    exec::await_start(input.link.as_fd(), input.gate.as_ref(), link)?;
     // start refuses a container without a process, so nobody gets here but by mistake.
     Err(Failure::new(Step::Exec, 0, Errno::ENOENT))
 }
@@ -189,9 +197,9 @@ impl AsFd for Link {
 }
 
 /// Tells the launcher that its turn has come and waits until it is done.
-fn wait_for_launcher(input: &Input, step: Step) -> Result<(), Failure> {
-    ToLauncher::Waiting(step).send(input.link.as_fd(), None).at(step, 0)?;
-    match ToInit::receive(input.link.as_fd()).at(step, 0)? {
+fn wait_for_launcher(link: BorrowedFd<'_>, step: Step) -> Result<(), Failure> {
+    ToLauncher::Waiting(step).send(link, None).at(step, 0)?;
+    match ToInit::receive(link).at(step, 0)? {
         Some(ToInit::Go) => Ok(()),
         // Without a launcher nobody wants this container any more.
         None => sys::process::exit_now(1),

@@ -111,9 +111,9 @@ pub(super) fn unshare(kinds: u64) -> Result<(), Failure> {
 
 /// A session and a keyring of its own: neither the caller's terminal (TIOCSTI) nor its keys are
 /// within reach.
-pub(super) fn start_session(plan: &Plan) -> Result<(), Failure> {
+pub(super) fn start_session(keyring: &Keyring) -> Result<(), Failure> {
     process::setsid().at(Step::Session, 0)?;
-    if let Keyring::New(name) = &plan.keyring {
+    if let Keyring::New(name) = keyring {
         match sys::keyring::join_session(name) {
             // Kernels without keyrings have nothing to leak; a full quota is worth telling.
             Ok(()) | Err(Errno::ENOSYS) => {}

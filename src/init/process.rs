@@ -3,7 +3,7 @@
 use super::At;
 use super::paths::write_proc;
 use crate::plan::namespaces::Kind;
-use crate::plan::{Plan, ProcessPlan};
+use crate::plan::{Descriptors, Plan, ProcessPlan};
 use crate::sys::cred::{self, CapSets};
 use crate::sys::fd::{self, Decimal, PathBuffer};
 use crate::sys::mount::FsContext;
@@ -13,8 +13,8 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A procfs that nobody else can reach, for the steps that write to one.
-pub(super) fn procfs_if_needed(plan: &Plan) -> Result<Option<OwnedFd>, Failure> {
-    if !plan.writes_procfs() {
+pub(super) fn procfs_if(needed: bool) -> Result<Option<OwnedFd>, Failure> {
+    if !needed {
         return Ok(None);
     }
     let open = || {
@@ -67,6 +67,16 @@ pub(super) fn limit(
         process::personality(persona).at(Step::Personality, 0)?;
     }
     Ok(())
+}
+
+/// `LISTEN_PID=` with the number that this process has in its own pid namespace, when descriptors
+/// come with it (sd_listen_fds(3)).
+pub(super) fn name_listener(descriptors: Descriptors) -> Result<Option<PathBuffer>, Failure> {
+    if descriptors.activation == 0 {
+        return Ok(None);
+    }
+    let pid = Decimal::new(process::getpid() as u64);
+    PathBuffer::join(&[b"LISTEN_PID=", pid.as_bytes()]).at(Step::Exec, 0).map(Some)
 }
 
 /// Sets the soft limit on descriptors, when nothing is left to be opened.

@@ -2,6 +2,7 @@
 
 use super::devices::{open_dev, placeholder};
 use super::{At, Input};
+use crate::plan::process::Terminal;
 use crate::plan::{Plan, ProcessPlan};
 use crate::sys::mount::{self, Reach};
 use crate::sys::{self, Errno, fd, tty};
@@ -17,6 +18,19 @@ pub(super) fn open(
     let Some(terminal) = plan.process.as_ref().and_then(|p| p.process.terminal.as_ref()) else {
         return Ok(None);
     };
+    let (master, slave) = pair(terminal, root)?;
+    if plan.devices.own_dev {
+        bind_console(root, slave.as_fd())?;
+    }
+    hand_over(master, input.link.as_fd())?;
+    Ok(Some(slave))
+}
+
+/// Both sides of a new pseudo-terminal of the container.
+pub(super) fn pair(
+    terminal: &Terminal,
+    root: BorrowedFd<'_>,
+) -> Result<(OwnedFd, OwnedFd), Failure> {
     let master = open_multiplexer(root).at(Step::Terminal, 0)?;
     tty::unlock(master.as_fd()).at(Step::Terminal, 0)?;
     // By ioctl, not by the name in /dev/pts, which the image could have replaced
@@ -26,13 +40,12 @@ pub(super) fn open(
         let size = tty::WindowSize { height: size.rows, width: size.columns };
         tty::set_window_size(slave.as_fd(), size).at(Step::Terminal, 0)?;
     }
-    if plan.devices.own_dev {
-        bind_console(root, slave.as_fd())?;
-    }
-    ToLauncher::Terminal
-        .send(input.link.as_fd(), Some(master.as_fd()))
-        .at(Step::SendTerminal, 0)?;
-    Ok(Some(slave))
+    Ok((master, slave))
+}
+
+/// Sends the master to the launcher.
+pub(super) fn hand_over(master: OwnedFd, link: BorrowedFd<'_>) -> Result<(), Failure> {
+    ToLauncher::Terminal.send(link, Some(master.as_fd())).at(Step::SendTerminal, 0)
 }
 
 /// The multiplexer of the container's devpts, proven to be one.

@@ -1,13 +1,13 @@
 //! Between clone and commit: the launcher answers what init says.
 
 use super::spawn::Child;
-use super::{Error, Undo, Wish, hooks, sentence, state_text, userns};
+use super::{Error, Handover, Undo, Wish, hooks, sentence, state_text, userns};
 use crate::cgroup::{Manager, Prepared};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::state::{Record, Status};
 use crate::sys::process::{self, Block, Exit, Who};
-use crate::sys::{Errno, socket};
+use crate::sys::{Errno, fd, socket, tty};
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -31,7 +31,7 @@ impl Driver<'_, '_> {
             let Some((message, fd)) = frame else { return Err(ended(child)) };
             match message {
                 ToLauncher::Waiting(step) => self.answer(step, child)?,
-                ToLauncher::Terminal => terminal = self.hand_on(fd)?,
+                ToLauncher::Terminal => terminal = hand_on(&self.wish.handover, fd)?,
                 ToLauncher::Listener => {}
                 ToLauncher::Born(pid) => self.replace(child, pid, fd)?,
                 ToLauncher::Ready => return Ok(terminal),
@@ -91,17 +91,26 @@ impl Driver<'_, '_> {
         hooks::run_all(&self.plan.hooks.create_runtime, self.plan, &creating, pid)?;
         Ok(())
     }
+}
 
-    /// Sends the master to whoever waits for it; without a socket the caller keeps it.
-    fn hand_on(&self, master: Option<OwnedFd>) -> Result<Option<OwnedFd>, Error> {
-        let master = master.ok_or(Error::Link { source: Errno::EBADMSG })?;
-        let Some(socket) = &self.wish.console_socket else { return Ok(Some(master)) };
-        // Engines want at least one byte and take it for a name.
-        socket::send(socket.as_fd(), b"/dev/ptmx", Some(master.as_fd())).map_err(|source| {
-            Error::Send { what: "terminal", option: "--console-socket", source }
-        })?;
-        Ok(None)
-    }
+/// Sends the master to whoever waits for it; without a socket the caller keeps it, and it has the
+/// size of the caller's own terminal from the start.
+pub(super) fn hand_on(
+    handover: &Handover,
+    master: Option<OwnedFd>,
+) -> Result<Option<OwnedFd>, Error> {
+    let master = master.ok_or(Error::Link { source: Errno::EBADMSG })?;
+    let Some(socket) = &handover.console_socket else {
+        if let Ok(size) = tty::window_size(fd::borrow(fd::STDIO[0])) {
+            // A size that cannot be set is no reason to end a process.
+            let _ = tty::set_window_size(master.as_fd(), size);
+        }
+        return Ok(Some(master));
+    };
+    // Engines want at least one byte and take it for a name.
+    socket::send(socket.as_fd(), b"/dev/ptmx", Some(master.as_fd()))
+        .map_err(|source| Error::Send { what: "terminal", option: "--console-socket", source })?;
+    Ok(None)
 }
 
 /// Waits until the program is executed, which closes the link, or the failure comes.
@@ -118,7 +127,7 @@ pub(crate) fn await_start(gate: BorrowedFd<'_>) -> Result<Option<Failure>, Errno
     answer(gate)
 }
 
-fn answer(link: BorrowedFd<'_>) -> Result<Option<Failure>, Errno> {
+pub(super) fn answer(link: BorrowedFd<'_>) -> Result<Option<Failure>, Errno> {
     match ToLauncher::receive(link) {
         // Close-on-exec: the other end is gone because execve has succeeded.
         Ok(None) | Err(Errno::ECONNRESET) => Ok(None),
@@ -128,7 +137,7 @@ fn answer(link: BorrowedFd<'_>) -> Result<Option<Failure>, Errno> {
     }
 }
 
-fn ended(child: &Child) -> Error {
+pub(super) fn ended(child: &Child) -> Error {
     let how = match process::wait(Who::Pidfd(child.pidfd.as_fd()), Block::Yes) {
         Ok(Some((_, Exit::Code(code)))) => format!("status {code}"),
         Ok(Some((_, Exit::Signal(signal)))) => format!("signal {signal}"),

@@ -50,14 +50,23 @@ pub enum Until {
 pub struct Wish {
     /// How far to go.
     pub until: Until,
+    /// Who is to be told of the process.
+    pub handover: Handover,
+    /// What later processes of the container are made from ([`crate::spec::template`]).
+    pub template: Vec<u8>,
+    /// When the container is made, RFC 3339.
+    pub now: String,
+}
+
+/// What is handed to others when a process has been made.
+#[derive(Debug, Default)]
+pub struct Handover {
     /// Where the terminal's master goes; none keeps it for the caller.
     pub console_socket: Option<OwnedFd>,
     /// File that gets the process id.
     pub pid_file: Option<PathBuf>,
     /// Socket that gets a pidfd of the process.
     pub pidfd_socket: Option<OwnedFd>,
-    /// When the container is made, RFC 3339.
-    pub now: String,
 }
 
 /// A container that was made.
@@ -270,6 +279,12 @@ fn make(
         created: state_text(plan, record, Status::Created),
     };
     let staged = stage::stage(entry, plan, &cgroup, wish.until, states, &mut warnings)?;
+    entry.keep_template(&wish.template)?;
+    let filter = staged.input.program.as_ref().and_then(|program| program.seccomp.as_ref());
+    if let Some((filter, _)) = filter {
+        entry.keep_filter(filter)?;
+    }
+    let record = &Record { seccomp: filter.map(|(_, flags)| *flags), ..record.clone() };
     let mut child = spawn::spawn(plan, staged, &cgroup)?;
     undo.pidfd = child.pidfd.try_clone().ok();
 
@@ -279,7 +294,7 @@ fn make(
         .map_err(|source| Error::Own { action: "identify init", source })?;
     let created = Record { init: Some(InitRecord { pid: child.pid, identity }), ..record.clone() };
     entry.commit(&created)?;
-    hand_over(&wish, &child)?;
+    hand_over(&wish.handover, &child)?;
     match wish.until {
         Until::Created => send(&child, ToInit::Committed)?,
         Until::Started => {
@@ -295,12 +310,12 @@ fn send(child: &spawn::Child, word: ToInit) -> Result<(), Error> {
 }
 
 /// The pid file and the pidfd, both before the caller may count on the container.
-fn hand_over(wish: &Wish, child: &spawn::Child) -> Result<(), Error> {
-    if let Some(socket) = &wish.pidfd_socket {
+fn hand_over(handover: &Handover, child: &spawn::Child) -> Result<(), Error> {
+    if let Some(socket) = &handover.pidfd_socket {
         crate::sys::socket::send(socket.as_fd(), b"pidfd", Some(child.pidfd.as_fd()))
             .map_err(|source| Error::Send { what: "pidfd", option: "--pidfd-socket", source })?;
     }
-    if let Some(path) = &wish.pid_file {
+    if let Some(path) = &handover.pid_file {
         write_pid_file(path, child.pid)
             .map_err(|source| Error::PidFile { path: path.clone(), source })?;
     }

@@ -2,7 +2,7 @@
 
 use super::{Error, Until, hooks, userns};
 use crate::cgroup::Prepared;
-use crate::init::{Birth, Clocks, Input, Program, StateText, Waits};
+use crate::init::{self, Birth, Clocks, Input, Program, StateText, Waits};
 use crate::plan::mounts::Content;
 use crate::plan::namespaces::{Join, Kind};
 use crate::plan::{Plan, clocks};
@@ -193,8 +193,7 @@ fn prepare_program(plan: &Plan, warnings: &mut Vec<String>) -> Result<Option<Pro
     };
     Ok(Some(Program {
         args: StringArray::new(wanted.process.args.clone(), 0),
-        // One more for HOME, which only the image's passwd can tell.
-        env: StringArray::new(wanted.process.env.clone(), 1),
+        env: StringArray::new(wanted.process.env.clone(), init::MORE_ENVIRONMENT),
         seccomp,
     }))
 }

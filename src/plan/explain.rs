@@ -395,8 +395,8 @@ fn process(wanted: &ProcessPlan, plan: &Plan, page: &mut Page) -> fmt::Result {
     if let Some(label) = &wanted.lsm.selinux {
         page.line(format_args!("selinux {}", shown(label)))?;
     }
-    if plan.preserve_fds > 0 {
-        page.line(format_args!("keeps descriptors 3 to {}", 2 + plan.preserve_fds))?;
+    if plan.descriptors.end() > 3 {
+        page.line(format_args!("keeps descriptors 3 to {}", plan.descriptors.end() - 1))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod check;
 pub mod clocks;
 pub mod device_filter;
 pub mod devices;
+pub mod exec;
 pub mod explain;
 pub mod hooks;
 pub mod idmap;
@@ -80,7 +81,7 @@ pub struct Plan {
     /// The cgroup, its limits and its device rules.
     pub cgroup: cgroup::CgroupPlan,
     /// Descriptors above the standard streams that the program gets.
-    pub preserve_fds: u32,
+    pub descriptors: Descriptors,
     /// What was asked for and means nothing.
     pub warnings: Vec<String>,
 }
@@ -113,6 +114,13 @@ pub struct ProcessPlan {
 }
 
 impl ProcessPlan {
+    /// Whether a step needs a procfs to write to.
+    pub fn writes_procfs(&self) -> bool {
+        self.process.oom_score_adj.is_some()
+            || self.lsm.apparmor.is_some()
+            || self.lsm.selinux.is_some()
+    }
+
     /// The sets that init waits with: everything permitted, so that a filter can still be
     /// installed, but nothing more effective than the program gets.
     pub fn waiting_caps(&self) -> CapSets {
@@ -131,6 +139,23 @@ impl ProcessPlan {
     }
 }
 
+/// Descriptors above the standard streams that the program gets, numbered from 3 on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Descriptors {
+    /// Sockets of socket activation, which come first (sd_listen_fds(3)).
+    pub activation: u32,
+    /// Others (`--preserve-fds`).
+    pub preserved: u32,
+}
+
+impl Descriptors {
+    /// The first number that the program does not get.
+    pub fn end(self) -> i32 {
+        let count = self.activation.saturating_add(self.preserved);
+        i32::try_from(count).unwrap_or(i32::MAX).saturating_add(3)
+    }
+}
+
 /// The session keyring of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keyring {
@@ -140,15 +165,19 @@ pub enum Keyring {
     Inherit,
 }
 
+impl Keyring {
+    fn of(id: &ContainerId, own: bool) -> Self {
+        match CString::new(format!("_ses.{id}")) {
+            Ok(name) if own => Self::New(name),
+            _ => Self::Inherit,
+        }
+    }
+}
+
 impl Plan {
     /// Whether a step needs a procfs to write to.
     pub fn writes_procfs(&self) -> bool {
-        !self.sysctls.is_empty()
-            || self.process.as_ref().is_some_and(|wanted| {
-                wanted.process.oom_score_adj.is_some()
-                    || wanted.lsm.apparmor.is_some()
-                    || wanted.lsm.selinux.is_some()
-            })
+        !self.sysctls.is_empty() || self.process.as_ref().is_some_and(ProcessPlan::writes_procfs)
     }
 
     /// The OOM score that the launcher writes: in a user namespace init may not.
@@ -177,7 +206,7 @@ pub struct Request<'a> {
     /// Whether the session keyring is a new one.
     pub new_keyring: bool,
     /// Descriptors above the standard streams that the program gets.
-    pub preserve_fds: u32,
+    pub descriptors: Descriptors,
 }
 
 /// Why a configuration cannot be carried out.
@@ -256,7 +285,13 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     )?;
     warnings.extend(cgroup.warnings.iter().map(ToString::to_string));
 
-    let process = resolve_process(spec, host, &namespaces, &mut warnings)?;
+    let means = Means {
+        grantable: host.grantable,
+        selinux: host.selinux,
+        own_users: namespaces.has(Kind::User),
+        descriptors: request.descriptors,
+    };
+    let process = resolve_process(spec, means, &mut warnings)?;
     let label = lsm::resolve(None, linux.and_then(|l| l.mount_label().as_deref()))?.mount_label;
     let around = mounts::Surroundings {
         bundle: request.bundle,
@@ -291,7 +326,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         time_offsets,
         hostname: names.hostname,
         domainname: names.domainname,
-        keyring: keyring(request),
+        keyring: Keyring::of(request.id, request.new_keyring),
         rootfs,
         mounts,
         devices: devices::resolve(devices, own_dev)?,
@@ -308,7 +343,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         seccomp: seccomp::resolve(linux.and_then(|l| l.seccomp().as_ref()))?,
         hooks: hooks::resolve(spec.hooks().as_ref())?,
         cgroup,
-        preserve_fds: request.preserve_fds,
+        descriptors: request.descriptors,
         namespaces,
         warnings,
     };
@@ -316,24 +351,36 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     Ok(plan)
 }
 
+/// What a process can be given, whatever the configuration asks for.
+#[derive(Clone, Copy, Debug)]
+struct Means {
+    /// Capabilities that the caller can hand on.
+    grantable: caps::Grantable,
+    /// Whether SELinux is on.
+    selinux: bool,
+    /// Whether the container has a user namespace of its own.
+    own_users: bool,
+    /// Descriptors above the standard streams.
+    descriptors: Descriptors,
+}
+
 fn resolve_process(
     spec: &Spec,
-    host: &Host,
-    namespaces: &Namespaces,
+    means: Means,
     warnings: &mut Vec<String>,
 ) -> Result<Option<ProcessPlan>, Error> {
     let asked = spec.process().as_ref();
     let (process, told) = process::resolve(asked)?;
     warnings.extend(told.iter().map(ToString::to_string));
-    let Some(process) = process else { return Ok(None) };
-    // A new user namespace gives its first process every capability in it.
-    let own_users = namespaces.has(Kind::User);
-    let grantable = if own_users { caps::Grantable::ALL } else { host.grantable };
+    let Some(mut process) = process else { return Ok(None) };
+    process.announce(means.descriptors.activation);
+    // A user namespace gives whoever enters it from outside every capability in it.
+    let grantable = if means.own_users { caps::Grantable::ALL } else { means.grantable };
     let (caps, told) = caps::resolve(asked.and_then(|p| p.capabilities().as_ref()), grantable);
     warnings.extend(told.iter().map(ToString::to_string));
     let personality = spec.linux().as_ref().and_then(|linux| linux.personality().as_ref());
     let mut lsm = lsm::resolve(asked, None)?;
-    if lsm.selinux.is_some() && !host.selinux {
+    if lsm.selinux.is_some() && !means.selinux {
         // As every runtime: labels of a module that is off mean nothing, and engines send them.
         warnings.push("/process/selinuxLabel: ignored: SELinux is off on this host".to_owned());
         lsm.selinux = None;
@@ -351,15 +398,8 @@ fn resolve_process(
         )?,
         lsm,
         grantable,
-        setgroups_denied: own_users,
+        setgroups_denied: means.own_users,
     }))
-}
-
-fn keyring(request: &Request<'_>) -> Keyring {
-    match CString::new(format!("_ses.{}", request.id)) {
-        Ok(name) if request.new_keyring => Keyring::New(name),
-        _ => Keyring::Inherit,
-    }
 }
 
 fn path_list(pointer: &str, asked: Option<&[String]>) -> Result<Vec<ContainerPath>, paths::Error> {

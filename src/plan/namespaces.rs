@@ -2,11 +2,13 @@
 
 use crate::sys::process::ns;
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
 /// A kind of namespace (namespaces(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// User and group ids, capabilities.
     User,

@@ -199,6 +199,20 @@ pub fn resolve(asked: Option<&oci::Process>) -> Result<(Option<Process>, Vec<War
     Ok((Some(process), warnings(asked)))
 }
 
+impl Process {
+    /// Tells the program of the `count` sockets that it gets (sd_listen_fds(3)); whose number goes
+    /// with them is known only to the process itself. Without sockets there is nothing to tell.
+    pub(super) fn announce(&mut self, count: u32) {
+        if count == 0 {
+            return;
+        }
+        let about = |entry: &CString, name: &[u8]| entry.to_bytes().starts_with(name);
+        self.env.retain(|entry| !about(entry, b"LISTEN_FDS=") && !about(entry, b"LISTEN_PID="));
+        // A number holds no NUL.
+        self.env.extend(CString::new(format!("LISTEN_FDS={count}")));
+    }
+}
+
 fn warnings(asked: &oci::Process) -> Vec<Warning> {
     let given = |value: &Option<String>| value.as_deref().is_some_and(|value| !value.is_empty());
     let username = given(asked.user().username());
@@ -475,6 +489,15 @@ mod tests {
         assert_eq!(strings(&process.env), ["A=1"]);
         let process = plan(json!({ "env": ["HOME=", "HOME=/h"] }));
         assert!(!process.home_missing);
+    }
+
+    #[test]
+    fn sockets_are_announced_in_place_of_what_was_said() {
+        let mut process = plan(json!({ "env": ["LISTEN_PID=7", "A=1", "LISTEN_FDS=9"] }));
+        process.announce(0);
+        assert_eq!(strings(&process.env), ["LISTEN_PID=7", "A=1", "LISTEN_FDS=9"]);
+        process.announce(2);
+        assert_eq!(strings(&process.env), ["A=1", "LISTEN_FDS=2"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod json;
 mod normalise;
 mod parse;
 mod shape;
+mod template;
 mod version;
 
 use std::io;
@@ -20,6 +21,7 @@ use oci_spec::runtime::{LinuxResources, Spec};
 
 pub use file::LIMIT;
 pub use parse::{limits, parse};
+pub use template::{load_process, template};
 
 /// Version of runtime-spec that this crate implements.
 pub const VERSION: &str = "1.3.0";

@@ -66,7 +66,22 @@ fn check_start(text: &[u8]) -> Result<&[u8], ParseError> {
 
 /// The long way: as plain JSON, checked, rewritten, and only then typed.
 fn parse_again(text: &[u8]) -> Result<Loaded, ParseError> {
-    let json::Document { value: mut config, duplicates } = json::read(text)?;
+    parse_document(json::read(text)?)
+}
+
+/// Reads the text of a process alone, as in `/process` of a config.json.
+///
+/// # Errors
+/// As [`parse`]; pointers are those that the values have in a config.json.
+pub(super) fn parse_process(text: &[u8]) -> Result<Loaded, ParseError> {
+    let json::Document { value, duplicates } = json::read(check_start(text)?)?;
+    let duplicates = duplicates.iter().map(|pointer| format!("/process{pointer}")).collect();
+    let value = serde_json::json!({"ociVersion": super::VERSION, "process": value});
+    parse_document(json::Document { value, duplicates })
+}
+
+fn parse_document(document: json::Document) -> Result<Loaded, ParseError> {
+    let json::Document { value: mut config, duplicates } = document;
     if let Some(fault) = shape::duplicate(&duplicates) {
         return Err(fault);
     }

@@ -2,9 +2,11 @@
 //!
 //! `<root>/<id>/` is the claim on the id: made first, removed last. In it lie `record`, there
 //! before anything outside of the directory exists and replaced when the container is created,
-//! both by rename, and `gate`, the socket on which a created container waits to be started.
+//! both by rename; `process` and `seccomp.bpf`, from which every later process of the container is
+//! made; and `gate`, the socket on which a created container waits to be started.
 
 mod identity;
+mod kept;
 mod record;
 mod status;
 

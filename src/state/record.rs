@@ -4,7 +4,7 @@ use super::Identity;
 use crate::cgroup::CgroupRecord;
 use crate::plan::hooks::{Environment, Hook};
 use crate::plan::namespaces::Kind;
-use crate::plan::{Plan, ProcessPlan, device_filter};
+use crate::plan::{Keyring, Plan, ProcessPlan, device_filter};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -38,6 +38,16 @@ pub struct Record {
     /// that held `rootfs` before them. Another one there is the container's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_mount_before: Option<u64>,
+    /// Namespaces of the container that are not the host's, as far as its configuration tells.
+    #[serde(default)]
+    pub namespaces: Vec<Kind>,
+    /// Whether it has a session keyring of its own.
+    #[serde(default)]
+    pub keyring: bool,
+    /// Flags of seccomp(2) for its filter, whose program is kept beside the record; none when it
+    /// has no filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<u32>,
     /// The program to start, as `args[0]` names it; none when the configuration has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
@@ -92,6 +102,9 @@ impl Record {
             device_rules: Some(device_filter::digest(&plan.cgroup.devices.rules)),
             own_pids: plan.namespaces.is_new(Kind::Pid),
             root_mount_before: None,
+            namespaces: Kind::ALL.into_iter().filter(|k| plan.namespaces.has(*k)).collect(),
+            keyring: matches!(plan.keyring, Keyring::New(_)),
+            seccomp: None,
             program: program(plan),
             init: None,
             poststart: hooks(&plan.hooks.poststart),

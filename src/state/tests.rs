@@ -1,5 +1,7 @@
 use super::*;
 use crate::cgroup::CgroupRecord;
+use crate::plan::namespaces::Kind;
+use crate::sys::seccomp::SockFilter;
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -23,6 +25,9 @@ fn record() -> Record {
         device_rules: None,
         own_pids: true,
         root_mount_before: None,
+        namespaces: vec![Kind::Pid, Kind::Mount],
+        keyring: true,
+        seccomp: Some(4),
         program: Some("sh".into()),
         init: None,
         poststart: Vec::new(),
@@ -147,4 +152,18 @@ fn asking_at_a_gate_never_waits() {
     }
     drop(gate);
     assert!(!entry.is_waited_at_gate().unwrap());
+}
+
+#[test]
+fn a_filter_comes_back_or_is_missed() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    let filter = vec![SockFilter { code: 0x6, jt: 1, jf: 2, k: 0x7fff_0000 }];
+    entry.keep_filter(&filter).unwrap();
+    assert_eq!(entry.filter(&record()).unwrap(), Some((filter, 4)));
+    assert_eq!(entry.filter(&Record { seccomp: None, ..record() }).unwrap(), None);
+    std::fs::write(entry.path().join("seccomp.bpf"), "damage").unwrap();
+    assert!(matches!(entry.filter(&record()), Err(Error::Damaged { .. })));
+    std::fs::remove_file(entry.path().join("seccomp.bpf")).unwrap();
+    assert!(matches!(entry.filter(&record()), Err(Error::File { .. })), "never without");
 }

@@ -491,6 +491,14 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
+/// Whether the number is a descriptor that survives execve(2), which none does that was opened
+/// by this crate.
+pub fn is_inherited(fd: RawFd) -> bool {
+    // SAFETY: no memory is passed.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags != -1 && flags & libc::FD_CLOEXEC == 0
+}
+
 /// Marks every descriptor from `first` on close-on-exec (close_range(2)).
 ///
 /// # Errors

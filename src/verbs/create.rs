@@ -4,11 +4,11 @@ use super::{Context, Error, Warn};
 use crate::host::Host;
 use crate::host::cgroup::Own;
 use crate::id::ContainerId;
-use crate::launch::{self, Launched, Until, Wish};
+use crate::launch::{self, Handover, Launched, Until, Wish};
 use crate::log::{Precision, rfc3339};
 use crate::plan::{self, Plan, rootfs::Switch};
 use crate::spec::{self, Loaded};
-use crate::sys::{Errno, fd, socket};
+use crate::sys::{Errno, socket};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -102,14 +102,15 @@ pub enum RequestError {
     },
     /// A descriptor that was promised and is not there.
     #[error(
-        "unable to stat preserved-fd {fd}: --preserve-fds {count} promises descriptors that are not open"
+        "unable to stat preserved-fd {fd}: --preserve-fds or LISTEN_FDS promise it, but it is not open"
     )]
     MissingDescriptor {
         /// Its number.
         fd: i32,
-        /// How many were promised.
-        count: u32,
     },
+    /// Later processes need what cannot be kept.
+    #[error("keep the configuration for later processes: {0}")]
+    Template(serde_json::Error),
 }
 
 /// Creates a container.
@@ -133,7 +134,7 @@ pub(super) fn make(
     for warning in &plan.warnings {
         warn(warning);
     }
-    let wish = wish(request, &plan, until, attachment)?;
+    let wish = wish(request, &loaded, &plan, until, attachment)?;
     let launched = launch::launch(&context.store(), &plan, wish)?;
     for warning in &launched.warnings {
         warn(warning);
@@ -157,7 +158,7 @@ pub(super) fn resolve(
             RootSwitch::MoveMount => Switch::MoveMount,
         },
         new_keyring: request.keyring == Keyring::New,
-        preserve_fds: request.preserve_fds,
+        descriptors: super::descriptors::of_caller(request.preserve_fds),
     };
     let plan = plan::resolve(loaded, &request, &host)?;
     Ok((plan, host))
@@ -176,31 +177,51 @@ fn whose_cgroup(loaded: &Loaded) -> Own {
 
 fn wish(
     request: &CreateRequest,
+    loaded: &Loaded,
     plan: &Plan,
     until: Until,
     attachment: Attachment,
 ) -> Result<Wish, RequestError> {
-    match (plan.has_terminal(), &request.console_socket) {
-        (true, None) if attachment == Attachment::Detached => {
-            return Err(RequestError::NoConsoleSocket);
-        }
-        (false, Some(_)) => return Err(RequestError::StrayConsoleSocket),
-        _ => {}
+    check_terminal(plan.has_terminal(), attachment, request.console_socket.as_deref())?;
+    super::descriptors::check(plan.descriptors)?;
+    Ok(Wish {
+        until,
+        handover: handover(
+            &request.console_socket,
+            &request.pidfd_socket,
+            request.pid_file.as_deref(),
+        )?,
+        template: spec::template(&loaded.spec).map_err(RequestError::Template)?,
+        now: rfc3339(std::time::SystemTime::now(), Precision::Nanoseconds),
+    })
+}
+
+/// A terminal goes either to the caller's own, or over a socket to whoever detaches.
+pub(super) fn check_terminal(
+    terminal: bool,
+    attachment: Attachment,
+    socket: Option<&Path>,
+) -> Result<(), RequestError> {
+    match (terminal, attachment, socket) {
+        (true, Attachment::Detached, None) => Err(RequestError::NoConsoleSocket),
+        (true, Attachment::Detached, Some(_)) | (_, _, None) => Ok(()),
+        (_, _, Some(_)) => Err(RequestError::StrayConsoleSocket),
     }
-    for fd in (3..).take(request.preserve_fds as usize) {
-        if !fd::is_open(fd) {
-            return Err(RequestError::MissingDescriptor { fd, count: request.preserve_fds });
-        }
-    }
+}
+
+/// Connects to everybody who is to be told of the process.
+pub(super) fn handover(
+    console: &Option<PathBuf>,
+    pidfd: &Option<PathBuf>,
+    pid_file: Option<&Path>,
+) -> Result<Handover, RequestError> {
     let connect = |option, path: &Option<PathBuf>| {
         path.as_deref().map(|path| connect(option, path)).transpose()
     };
-    Ok(Wish {
-        until,
-        console_socket: connect("--console-socket", &request.console_socket)?,
-        pid_file: request.pid_file.clone(),
-        pidfd_socket: connect("--pidfd-socket", &request.pidfd_socket)?,
-        now: rfc3339(std::time::SystemTime::now(), Precision::Nanoseconds),
+    Ok(Handover {
+        console_socket: connect("--console-socket", console)?,
+        pid_file: pid_file.map(Path::to_owned),
+        pidfd_socket: connect("--pidfd-socket", pidfd)?,
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod delete;
+mod descriptors;
 pub mod events;
 pub mod explain;
 pub mod features;

@@ -54,8 +54,12 @@ mod tests {
             "destination": destination, "type": "cgroup", "source": "cgroup", "options": options,
         }]);
         let asked: Vec<oci_spec::runtime::Mount> = serde_json::from_value(asked).unwrap();
-        let around =
-            Surroundings { bundle: Path::new("/b"), cgroups: &CgroupView::Unified, label: None };
+        let around = Surroundings {
+            bundle: Path::new("/b"),
+            cgroups: &CgroupView::Unified,
+            own_users: false,
+            label: None,
+        };
         mounts::resolve(&asked, around).unwrap().0
     }
 
