@@ -142,7 +142,7 @@ pub fn complete(mut given: Process, template: &Process) -> Process {
         given.set_oom_score_adj(template.oom_score_adj());
     }
     if given.io_priority().is_none() {
-        given.set_io_priority(template.io_priority().clone());
+        given.set_io_priority(*template.io_priority());
     }
     if given.scheduler().is_none() {
         given.set_scheduler(template.scheduler().clone());
