@@ -327,7 +327,12 @@ impl ToLauncher {
     /// # Errors
     /// `EPIPE` when the launcher is gone; others of sendmsg(2).
     pub fn send(self, link: BorrowedFd<'_>, fd: Option<BorrowedFd<'_>>) -> sys::Result<()> {
-        socket::send(link, &self.encode(), fd)
+        match fd {
+            Some(_) => socket::send(link, &self.encode(), fd),
+            // By write(2): the last failures are reported under the program's own filter, which
+            // may forbid sendmsg.
+            None => sys::fd::write_once(link, &self.encode()),
+        }
     }
 
     /// Receives one; `None` when the other side has closed the link.

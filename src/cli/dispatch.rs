@@ -27,11 +27,11 @@ pub fn dispatch(options: Options, caller: Caller, reporter: &mut Reporter) -> Re
         let sentence = "no command given, see cloison --help".to_owned();
         return Err(Error::Usage { sentence });
     };
-    reporter.debug(&format_args!("cloison {}: {verb:?}", verbs::features::VERSION));
     if caller == Caller::Command && matches!(verb, Verb::Run(_) | Verb::Create(_)) {
         // These put a process into a container. Before any other work: it starts all over.
         crate::launch::seal::ensure()?;
     }
+    reporter.debug(&format_args!("cloison {}: {verb:?}", verbs::features::VERSION));
     match verb {
         Verb::Run(run) => return self::run(&globals, run, reporter),
         Verb::Create(create) => self::create(&globals, create, reporter),

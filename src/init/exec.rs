@@ -50,6 +50,9 @@ pub(super) fn report_ready(link: BorrowedFd<'_>) -> Result<(), Failure> {
     ToLauncher::Ready.send(link, None).at(Step::Ready, 0)
 }
 
+/// How long a connection to the gate may say nothing, in milliseconds.
+const SILENCE: u32 = 1000;
+
 /// Waits until somebody starts the program, and leaves in `link` whom to tell when that fails.
 pub(super) fn await_start(
     launcher: BorrowedFd<'_>,
@@ -68,7 +71,12 @@ pub(super) fn await_start(
     fd::close_from_except(launcher.as_raw_fd(), &[gate.as_raw_fd()]).at(step, 0)?;
     loop {
         let connection = socket::accept(gate.as_fd()).at(step, 0)?;
-        // A connection without a word only asks whether init is still waiting.
+        // A connection without a word only asks whether init is still waiting; one that stays
+        // silent keeps nobody else out for long.
+        let spoken = fd::poll_in([connection.as_fd()], Some(SILENCE)).at(step, 0)?;
+        if spoken != [true] {
+            continue;
+        }
         if let Ok(Some(ToInit::Start)) = ToInit::receive(connection.as_fd()) {
             *link = Link::Starter(connection);
             return Ok(());
@@ -88,7 +96,7 @@ pub(super) fn execute(
     program: &Program,
     path: &CStr,
 ) -> Result<Infallible, Failure> {
-    process::lower_descriptors(wanted)?;
+    process::lower_limits(wanted)?;
     if wanted.process.no_new_privileges {
         sys::process::set_no_new_privileges().at(Step::NoNewPrivileges, 0)?;
         process::narrow(wanted)?;

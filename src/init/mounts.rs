@@ -212,7 +212,12 @@ fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> sys::Resul
             }
             fd::S_IFREG => {
                 let flags = fd::O_WRONLY | fd::O_CREAT | fd::O_EXCL;
-                let source = fd::openat(from, entry.name, fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
+                // Without blocking: the image could exchange it for a FIFO meanwhile.
+                let read = fd::O_RDONLY | fd::O_NOFOLLOW | fd::O_NONBLOCK;
+                let source = fd::openat(from, entry.name, read, 0)?;
+                if fd::fstat(source.as_fd())?.kind() != fd::S_IFREG {
+                    return Err(Errno::ESTALE);
+                }
                 let copy = fd::openat(to, entry.name, flags, 0o600)?;
                 fd::copy(source.as_fd(), copy.as_fd())?;
                 adopt(&copy, &stat)

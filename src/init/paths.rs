@@ -63,7 +63,11 @@ pub(super) fn copy_null_if_needed(plan: &Plan) -> Result<Option<Cover>, Failure>
         if !fd::fstat(null.as_fd())?.is_char(1, 3) {
             return Err(Errno::ENODEV);
         }
-        mount::clone_tree(null.as_fd(), c"", Reach::Single).map(Cover::new)
+        let cover = mount::clone_tree(null.as_fd(), c"", Reach::Single)?;
+        // The device itself can still be written to: it lies beyond the mount.
+        let set = attr::RDONLY | attr::NOSUID | attr::NOEXEC;
+        mount::set_attributes(cover.as_fd(), Reach::Single, AttrChange { set, clear: 0 })?;
+        Ok(Cover::new(cover))
     };
     copy().at(Step::NullDevice, 0).map(Some)
 }

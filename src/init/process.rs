@@ -40,9 +40,12 @@ pub(super) fn limit(
         write_labels(wanted, procfs.as_fd()).at(Step::Label, 0)?;
     }
     for limit in &wanted.rlimits {
-        // The soft limit on descriptors waits for `lower_descriptors`: init still opens some.
-        let soft = if limit.resource == sched::NOFILE { limit.hard } else { limit.soft };
-        process::set_rlimit(limit.resource, soft, limit.hard).at(Step::Rlimit, limit.index)?;
+        // Raised while that is still permitted, lowered by `lower_limits`: init itself opens
+        // files, writes them and runs hooks until then.
+        let (soft, hard) = process::rlimit(limit.resource).at(Step::Rlimit, limit.index)?;
+        if limit.hard > hard {
+            process::set_rlimit(limit.resource, soft, limit.hard).at(Step::Rlimit, limit.index)?;
+        }
     }
     if let Some(policy) = &wanted.scheduler {
         sched::set_policy(&sched::Policy {
@@ -79,11 +82,13 @@ pub(super) fn name_listener(descriptors: Descriptors) -> Result<Option<PathBuffe
     PathBuffer::join(&[b"LISTEN_PID=", pid.as_bytes()]).at(Step::Exec, 0).map(Some)
 }
 
-/// Sets the soft limit on descriptors, when nothing is left to be opened.
-pub(super) fn lower_descriptors(wanted: &ProcessPlan) -> Result<(), Failure> {
-    let limit = wanted.rlimits.iter().find(|limit| limit.resource == sched::NOFILE);
-    let Some(limit) = limit.filter(|limit| limit.soft != limit.hard) else { return Ok(()) };
-    process::set_rlimit(limit.resource, limit.soft, limit.hard).at(Step::Rlimit, limit.index)
+/// Sets the limits as they are asked for, when nothing is left to be done.
+pub(super) fn lower_limits(wanted: &ProcessPlan) -> Result<(), Failure> {
+    for limit in &wanted.rlimits {
+        process::set_rlimit(limit.resource, limit.soft, limit.hard)
+            .at(Step::Rlimit, limit.index)?;
+    }
+    Ok(())
 }
 
 /// A file below the calling process's own directory, by number: `self` is a link.
@@ -121,11 +126,13 @@ fn write_labels(wanted: &ProcessPlan, procfs: BorrowedFd<'_>) -> sys::Result<()>
 pub(super) fn change_identity(wanted: &ProcessPlan) -> Result<(), Failure> {
     let (process, caps) = (&wanted.process, &wanted.caps);
     let entered = enter(&process.cwd)?;
-    for number in 0..=crate::plan::caps::LAST {
+    // Also those that this program has no name for, as far as the kernel counts.
+    for number in 0..64 {
         if caps.bounding & (1 << number) == 0 {
             match cred::drop_bounding(number) {
-                // A capability that this kernel does not have.
-                Ok(()) | Err(Errno::EINVAL) => {}
+                Ok(()) => {}
+                // capabilities are numbered without gaps: this is the end.
+                Err(Errno::EINVAL) => break,
                 other => return other.at(Step::Bounding, usize::from(number)),
             }
         }
@@ -188,7 +195,9 @@ pub(super) fn find_home(wanted: &ProcessPlan) -> Result<Option<PathBuffer>, Fail
     }
     let mut home = PathBuffer::join(&[b"HOME="]).at(Step::Home, 0)?;
     let flags = fd::O_RDONLY | fd::O_NONBLOCK | fd::O_NOCTTY;
-    let found = match fd::openat(fd::cwd(), c"/etc/passwd", flags, 0) {
+    // The image's link to a descriptor of init would lead to the host.
+    let resolve = fd::RESOLVE_NO_MAGICLINKS;
+    let found = match fd::openat2(fd::cwd(), c"/etc/passwd", flags, 0, resolve) {
         Ok(file) if is_regular(&file) => push_home(&mut home, &file, wanted.process.uid),
         _ => Ok(false),
     };

@@ -35,7 +35,11 @@ impl Driver<'_, '_> {
                 ToLauncher::Listener => {}
                 ToLauncher::Born(pid) => self.replace(child, pid, fd)?,
                 ToLauncher::Ready => return Ok(terminal),
-                ToLauncher::Failed(failure) => return Err(sentence::of(self.plan, &failure)),
+                ToLauncher::Failed(failure) => {
+                    // runtime.md, Lifecycle: once hooks may have run, those of the end run too.
+                    self.undo.stop_hooks |= failure.step as u8 >= Step::CreateContainerHook as u8;
+                    return Err(sentence::of(self.plan, &failure));
+                }
             }
         }
     }

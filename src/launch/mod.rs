@@ -27,6 +27,7 @@ use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd, mount};
 use crate::wire::ToInit;
 use std::ffi::CString;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -245,8 +246,14 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
             open_root(plan.rootfs.path.as_bytes()).and_then(|root| fd::mount_id(root.as_fd()));
         record.root_mount_before = before.ok();
     }
-    let mut undo =
-        Undo { entry: &entry, record: &record, cgroup: false, pidfd: None, stop_hooks: false };
+    let mut undo = Undo {
+        entry: &entry,
+        record: &record,
+        cgroup: false,
+        pidfd: None,
+        pid_file: None,
+        stop_hooks: false,
+    };
     match make(&entry, plan, &mut manager, &record, wish, &mut undo) {
         Ok((child, terminal, record, warnings)) => {
             Ok(Launched { pid: child.pid, pidfd: child.pidfd, terminal, record, warnings, entry })
@@ -294,6 +301,7 @@ fn make(
         .map_err(|source| Error::Own { action: "identify init", source })?;
     let created = Record { init: Some(InitRecord { pid: child.pid, identity }), ..record.clone() };
     entry.commit(&created)?;
+    undo.pid_file.clone_from(&wish.handover.pid_file);
     hand_over(&wish.handover, &child)?;
     match wish.until {
         Until::Created => send(&child, ToInit::Committed)?,
@@ -328,8 +336,16 @@ fn write_pid_file(path: &std::path::Path, pid: i32) -> std::io::Result<()> {
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     let draft = path.with_file_name(hidden);
-    std::fs::write(&draft, pid.to_string())?;
-    std::fs::rename(&draft, path).inspect_err(|_| {
+    // A new file in any case: whatever lies there under that name is not followed or written.
+    let mut file = match std::fs::File::create_new(&draft) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&draft)?;
+            std::fs::File::create_new(&draft)?
+        }
+        other => other?,
+    };
+    let written = file.write_all(pid.to_string().as_bytes());
+    written.and_then(|()| std::fs::rename(&draft, path)).inspect_err(|_| {
         let _ = std::fs::remove_file(&draft);
     })
 }
@@ -372,6 +388,8 @@ pub(crate) struct Undo<'a> {
     /// Whether the cgroup is ours.
     cgroup: bool,
     pidfd: Option<OwnedFd>,
+    /// The pid file, once it is written.
+    pid_file: Option<PathBuf>,
     /// Whether hooks have been run, so that their counterparts have to be.
     stop_hooks: bool,
 }
@@ -383,20 +401,37 @@ impl Undo<'_> {
         let deadline = Instant::now() + END_DEADLINE;
         if let Some(pidfd) = &self.pidfd {
             let _ = process::pidfd_signal(pidfd.as_fd(), SIGKILL);
-            let _ = process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes);
         }
-        let ended = match self.cgroup {
-            true => manager.kill_all(deadline).and_then(|()| manager.remove(deadline)),
+        // A frozen process of cgroup v1 dies only by what this does besides killing.
+        let killed = if self.cgroup { manager.kill_all(deadline) } else { Ok(()) };
+        let reaped = self.pidfd.as_ref().is_none_or(|pidfd| reap_until(pidfd, deadline));
+        let ended = killed.and_then(|()| match self.cgroup {
+            true => manager.remove(deadline),
             false => Ok(()),
-        };
+        });
         unmount(self.record);
+        if let Some(path) = &self.pid_file {
+            let _ = std::fs::remove_file(path);
+        }
         if self.stop_hooks {
             let _ = run_poststop(self.entry.id.as_str(), self.record);
         }
-        if ended.is_ok() {
+        // What still lives can be found by its record.
+        if ended.is_ok() && reaped {
             let _ = self.entry.remove();
         }
     }
+}
+
+/// Waits for a killed child's end and reaps it; `false` when it has not ended by then.
+fn reap_until(pidfd: &OwnedFd, deadline: Instant) -> bool {
+    let patience = deadline.saturating_duration_since(Instant::now()).as_millis();
+    let patience = u32::try_from(patience).unwrap_or(u32::MAX);
+    let ended = fd::poll_in([pidfd.as_fd()], Some(patience)).is_ok_and(|[ended]| ended);
+    if ended {
+        let _ = process::wait(Who::Pidfd(pidfd.as_fd()), Block::No);
+    }
+    ended
 }
 
 /// Takes away the mounts of a container that has no mount namespace of its own: all of them lie

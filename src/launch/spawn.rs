@@ -6,7 +6,8 @@ use crate::cgroup::Prepared;
 use crate::init;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
-use crate::sys::process::{self, Cloned, ns};
+use crate::sys::process::{self, Block, Cloned, Who, ns};
+use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -30,18 +31,26 @@ pub(super) fn spawn(plan: &Plan, mut staged: Staged, cgroup: &Prepared) -> Resul
     let unmapped = super::userns::still_unmapped(plan, &staged.input.sources)?;
     let home = staged.pid_namespace.as_ref().map(enter).transpose()?;
     let cloned = process::clone3(new, birth.map(AsFd::as_fd));
-    if let (Ok(Cloned::Child), _) = (&cloned, &home) {
+    if let Ok(Cloned::Child) = cloned {
+        // With a copy of the launcher's end init would never see the end of the link.
+        drop(staged.link);
         init::run(plan, &mut staged.input);
     }
-    if let Some(home) = home {
-        process::setns(home.as_fd(), ns::PID)
-            .map_err(|source| Error::Own { action: "return to the own pid namespace", source })?;
-    }
-    match cloned {
-        Ok(Cloned::Parent { pid, pidfd }) => Ok(Child { pid, pidfd, link: staged.link, unmapped }),
+    let returned = home.map_or(Ok(()), |home| process::setns(home.as_fd(), ns::PID));
+    let (pid, pidfd) = match cloned {
+        Ok(Cloned::Parent { pid, pidfd }) => (pid, pidfd),
         // Init never returns.
         Ok(Cloned::Child) => process::exit_now(1),
-        Err(source) => Err(refused(new, source)),
+        Err(source) => return Err(refused(new, source)),
+    };
+    match returned {
+        Ok(()) => Ok(Child { pid, pidfd, link: staged.link, unmapped }),
+        Err(source) => {
+            // It waits for frames that nobody will send; its end needs no deadline.
+            let _ = process::pidfd_signal(pidfd.as_fd(), SIGKILL);
+            let _ = process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes);
+            Err(Error::Own { action: "return to the own pid namespace", source })
+        }
     }
 }
 

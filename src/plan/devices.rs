@@ -29,6 +29,8 @@ pub struct Devices {
     pub own_dev: bool,
     /// Devices, the default ones first.
     pub devices: Vec<Device>,
+    /// Entries that would be made in somebody else's /dev: index and path.
+    pub left_out: Vec<(u32, ContainerPath)>,
 }
 
 /// A symbolic link of /dev that every container has (config-linux.md, Default Devices and
@@ -111,8 +113,12 @@ pub fn resolve(asked: &[LinuxDevice], own_dev: bool) -> Result<Devices, Error> {
             devices.push(Device { index: None, path, mode, number, uid: 0, gid: 0 });
         }
     }
-    devices.extend(given);
-    Ok(Devices { own_dev, devices })
+    let (made, foreign): (Vec<_>, Vec<_>) =
+        given.into_iter().partition(|device| own_dev || !device.path.is_below("/dev"));
+    devices.extend(made);
+    let left_out =
+        foreign.into_iter().map(|device| (device.index.unwrap_or_default(), device.path)).collect();
+    Ok(Devices { own_dev, devices, left_out })
 }
 
 fn one(index: usize, device: &LinuxDevice) -> Result<Device, Error> {
@@ -168,6 +174,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_made_in_a_dev_that_belongs_to_somebody_else() {
+        let json = r#"[{"path":"/dev/x","type":"p"},{"path":"/y","type":"p"}]"#;
+        let devices = parse(json, false).unwrap();
+        assert_eq!(names(&devices), ["/y"]);
+        assert_eq!(devices.left_out[0].1.to_string(), "/dev/x");
+    }
+
+    #[test]
     fn an_entry_replaces_a_default_device() {
         let json = r#"[{"path":"/dev/tty","type":"c","major":5,"minor":0,"fileMode":384,"uid":7}]"#;
         let devices = parse(json, true).unwrap().devices;
@@ -177,8 +191,8 @@ mod tests {
 
     #[test]
     fn a_fifo_needs_no_number() {
-        let fifo = parse(r#"[{"path":"/dev/p","type":"p","major":-1,"minor":9}]"#, false).unwrap();
-        assert_eq!((fifo.devices[0].mode, fifo.devices[0].number), (S_IFIFO | 0o666, 0));
+        let fifo = parse(r#"[{"path":"/dev/p","type":"p","major":-1,"minor":9}]"#, true).unwrap();
+        assert_eq!((fifo.devices[6].mode, fifo.devices[6].number), (S_IFIFO | 0o666, 0));
     }
 
     #[test]

@@ -201,6 +201,8 @@ pub struct Request<'a> {
     pub bundle: &'a Path,
     /// Who makes the cgroup.
     pub manager: cgroup::ManagerChoice,
+    /// What the caller may do.
+    pub privilege: cgroup::Privilege,
     /// How the root directory is changed.
     pub root_switch: rootfs::Switch,
     /// Whether the session keyring is a new one.
@@ -275,7 +277,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         &cgroup::Request {
             id: request.id.as_str(),
             manager: request.manager,
-            privilege: host.privilege(),
+            privilege: request.privilege,
             pids_limit: match loaded.extras.pids_limit {
                 Some(limit) => cgroup::PidsLimit::Said(limit),
                 None => cgroup::PidsLimit::Absent,
@@ -308,6 +310,10 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         cgroup::delegation::owner(&cgroup.place, &namespaces, &mounts, user, id_maps.as_ref());
     let own_dev = check::has_own_dev(&mounts);
     let devices = linux.and_then(|l| l.devices().as_deref()).unwrap_or_default();
+    let devices = devices::resolve(devices, own_dev)?;
+    warnings.extend(devices.left_out.iter().map(|(index, path)| {
+        format!("/linux/devices/{index}: {path} is not made: /dev belongs to somebody else")
+    }));
     let sysctls = sysctl::resolve(
         linux.and_then(|l| l.sysctl().as_ref()),
         sysctl::Surroundings { own: namespaces.own(), domainname: spec.domainname().as_deref() },
@@ -329,7 +335,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         keyring: Keyring::of(request.id, request.new_keyring),
         rootfs,
         mounts,
-        devices: devices::resolve(devices, own_dev)?,
+        devices,
         sysctls,
         readonly_paths: path_list(
             "/linux/readonlyPaths",

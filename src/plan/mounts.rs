@@ -217,7 +217,7 @@ pub enum Warning {
         given: String,
     },
     /// The kernel takes no file system parameters for a bind mount.
-    #[error("/mounts/{index}/options/{option}: {name:?} has no effect on a bind mount")]
+    #[error("/mounts/{index}/options/{option}: {name:?} has no effect on a mount that exists")]
     BindParameter {
         /// Index of the entry.
         index: usize,
@@ -299,6 +299,7 @@ impl Entry<'_> {
         }
         let mut links = Links::Follow;
         let content = if options.remount && bind.is_none() {
+            self.ignore_parameters(&options, warnings);
             Content::Existing
         } else if let Some(reach) = bind {
             self.ignore_parameters(&options, warnings);

@@ -72,16 +72,6 @@ pub fn drop_bounding(capability: u8) -> Result<()> {
         .map(drop)
 }
 
-/// Whether the bounding set holds a capability; `EINVAL` when the kernel does not know it.
-///
-/// # Errors
-/// Those of prctl(2).
-pub fn in_bounding(capability: u8) -> Result<bool> {
-    // SAFETY: the option takes integers only.
-    check(unsafe { libc::prctl(libc::PR_CAPBSET_READ, u64::from(capability), 0, 0, 0) }.into())
-        .map(|set| set == 1)
-}
-
 /// Empties the ambient set.
 ///
 /// # Errors

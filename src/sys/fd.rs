@@ -187,8 +187,6 @@ fn fstatat(dir: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<Stat> {
 pub const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// Magic number of cgroup v2 (statfs(2)).
 pub const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
-/// Magic number of the file system behind /proc/PID/ns (statfs(2)).
-pub const NSFS_MAGIC: i64 = 0x6e73_6673;
 /// Magic number of pidfs, the file system behind pidfds since Linux 6.9.
 pub const PID_FS_MAGIC: i64 = 0x5049_4446;
 
@@ -345,16 +343,6 @@ pub fn fchown(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
 pub fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
     // SAFETY: no memory is passed.
     check(unsafe { libc::fchmod(fd.as_raw_fd(), mode) }.into()).map(drop)
-}
-
-/// fchmodat(2) on an entry whose name the caller has just made in a directory that it holds; a
-/// link in the last component is followed, as the call has no other form before Linux 6.6.
-///
-/// # Errors
-/// Those of fchmodat(2).
-pub fn chmod_at(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
-    // SAFETY: `path` is NUL-terminated and outlives the call.
-    check(unsafe { libc::fchmodat(dir.as_raw_fd(), path.as_ptr(), mode, 0) }.into()).map(drop)
 }
 
 /// Whether the effective ids may execute `path` (faccessat2(2) with `X_OK` and `AT_EACCESS`).

@@ -1,7 +1,7 @@
 //! Mounts by descriptor: fsopen(2), fsmount(2), open_tree(2), move_mount(2), mount_setattr(2).
 
 use super::fd::own;
-use super::{Errno, Result, check, retry};
+use super::{Result, check, retry};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -331,9 +331,4 @@ pub fn move_here_to_root() -> Result<()> {
         .into(),
     )
     .map(drop)
-}
-
-/// Whether the kernel refused a call because it does not have it.
-pub fn is_missing(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOSYS | Errno::EOPNOTSUPP)
 }

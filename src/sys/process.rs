@@ -343,6 +343,18 @@ pub fn personality(persona: u64) -> Result<()> {
     check(unsafe { libc::personality(persona) }.into()).map(drop)
 }
 
+/// A resource limit of the calling process: soft and hard (getrlimit(2)).
+///
+/// # Errors
+/// `EINVAL` when the kernel does not know the resource.
+pub fn rlimit(resource: i32) -> Result<(u64, u64)> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let resource = resource as libc::__rlimit_resource_t;
+    // SAFETY: `limit` is writable during the call; a null pointer sets no new value.
+    check(unsafe { libc::prlimit64(0, resource, std::ptr::null(), &raw mut limit) }.into())?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
 /// Sets a resource limit of the calling process (setrlimit(2)).
 ///
 /// # Errors

@@ -3,9 +3,6 @@
 
 use super::{Result, check};
 
-/// Number of `RLIMIT_NOFILE` (getrlimit(2)).
-pub const NOFILE: i32 = libc::RLIMIT_NOFILE as i32;
-
 /// The fields of struct sched_attr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {

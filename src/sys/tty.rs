@@ -95,15 +95,3 @@ impl Drop for RawMode<'_> {
         let _ = tcsetattr(self.terminal, SetArg::TCSANOW, &self.before);
     }
 }
-
-/// Switches off the translation of newlines on output, so that what a program writes to its
-/// terminal reaches the reader of the other side unchanged.
-///
-/// # Errors
-/// Those of tcsetattr(3).
-pub fn clear_onlcr(terminal: BorrowedFd<'_>) -> Result<()> {
-    use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
-    let mut mode = tcgetattr(terminal)?;
-    mode.output_flags.remove(OutputFlags::ONLCR);
-    tcsetattr(terminal, SetArg::TCSANOW, &mode)
-}

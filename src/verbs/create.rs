@@ -1,11 +1,12 @@
 //! `create`: a container that waits to be started (runtime.md, Create).
 
-use super::{Context, Error, Warn};
+use super::{Context, Error, Rootless, Warn};
 use crate::host::Host;
 use crate::host::cgroup::Own;
 use crate::id::ContainerId;
 use crate::launch::{self, Handover, Launched, Until, Wish};
 use crate::log::{Precision, rfc3339};
+use crate::plan::cgroup::Privilege;
 use crate::plan::{self, Plan, rootfs::Switch};
 use crate::spec::{self, Loaded};
 use crate::sys::{Errno, socket};
@@ -90,6 +91,12 @@ pub enum RequestError {
     /// There is no terminal to send.
     #[error("cannot use console socket if cloison will not detach or allocate tty")]
     StrayConsoleSocket,
+    /// The state of a container is JSON, which is UTF-8.
+    #[error("bundle path {path:?} is not UTF-8")]
+    BundleEncoding {
+        /// The path.
+        path: PathBuf,
+    },
     /// A socket that does not answer.
     #[error("connect to {option} {path}")]
     Socket {
@@ -129,6 +136,9 @@ pub(super) fn make(
     attachment: Attachment,
     warn: Warn<'_>,
 ) -> Result<Launched, Error> {
+    if request.bundle.to_str().is_none() {
+        return Err(RequestError::BundleEncoding { path: request.bundle.clone() }.into());
+    }
     let loaded = spec::load(&request.bundle, request.config.as_deref())?;
     let (plan, _) = resolve(context, request, &loaded)?;
     for warning in &plan.warnings {
@@ -153,6 +163,11 @@ pub(super) fn resolve(
         id: &request.id,
         bundle: &request.bundle,
         manager: context.manager,
+        privilege: match context.rootless {
+            Rootless::Auto => host.privilege(),
+            Rootless::True => Privilege::Confined { uid: host.euid },
+            Rootless::False => Privilege::Full,
+        },
         root_switch: match request.root_switch {
             RootSwitch::PivotRoot => Switch::PivotRoot,
             RootSwitch::MoveMount => Switch::MoveMount,

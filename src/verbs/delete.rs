@@ -29,6 +29,13 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
         Err(state::Error::Missing { .. }) if request.force => return Ok(()),
         other => other?,
     };
+    if request.force && entry.is_locked() {
+        // A start that waits for a hook ends with the process that it starts. A create has none
+        // on record yet and is waited for.
+        if let Ok(Some(record)) = entry.record() {
+            end_init(&record, Instant::now() + END_DEADLINE)?;
+        }
+    }
     match entry.lock(state::LOCK_DEADLINE) {
         Err(state::Error::Missing { .. }) if request.force => return Ok(()),
         other => other?,

@@ -112,7 +112,7 @@ fn useless_options_of_a_bind_are_told() {
         texts,
         [
             "/mounts/0/destination: \"d\" is relative, taken from /",
-            "/mounts/0/options/1: \"size=3\" has no effect on a bind mount",
+            "/mounts/0/options/1: \"size=3\" has no effect on a mount that exists",
         ]
     );
 }
