@@ -116,7 +116,7 @@ fn explained(config: &Value, host: &Host, manager: ManagerChoice) -> Result<Stri
         manager,
         root_switch: Switch::PivotRoot,
         new_keyring: true,
-        preserve_fds: 0,
+        descriptors: plan::Descriptors::default(),
     };
     let plan = plan::resolve(&loaded, &request, host).map_err(|e| error::sentence(&e))?;
     Ok(explain::text(&plan))
