@@ -112,8 +112,8 @@ fn without_comments_and_strings(text: &str) -> String {
             string(rest)
         } else if rest.starts_with("'\"'") {
             3
-        } else if rest.starts_with("'\\") {
-            rest[2..].find('\'').map_or(1, |end| end + 3)
+        } else if let Some(escape) = rest.strip_prefix("'\\") {
+            escape.find('\'').map_or(1, |end| end + 3)
         } else {
             out.push(c);
             c.len_utf8()

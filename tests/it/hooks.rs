@@ -64,7 +64,8 @@ fn each_kind_runs_in_its_operation() -> Outcome {
     }
     container.start();
     assert!(eventually(|| order().len() == 6), "{:?}", order());
-    if needs::other_than("runc", "").is_ok() {
+    // (crun and runc start poststart hooks before the others have ended.)
+    if needs::cloison().is_ok() {
         assert_eq!(order()[3], "startContainer");
         let mut last = order()[4..].to_vec();
         // The process may be faster or slower than a poststart hook.
@@ -121,10 +122,8 @@ fn every_hook_reads_the_state() -> Outcome {
             serde_json::from_str(&text).unwrap_or_else(|e| panic!("{kind}: {e}: {text}"));
         assert_eq!(state["id"], container.id(), "{kind}");
         assert_eq!(state["bundle"], dir.display().to_string(), "{kind}");
-        assert!(
-            state["ociVersion"].as_str().is_some_and(|v| v.starts_with("1.0.2")),
-            "{kind}: {text}"
-        );
+        // (runc names the version that it knows, not that of the configuration.)
+        assert!(state["ociVersion"].as_str().is_some_and(|v| v.starts_with("1.")), "{text}");
         assert_eq!(state["annotations"]["com.example.key"], "value", "{kind}");
         if needs::other_than("runc", "").is_ok() {
             assert_eq!(state["status"], status, "{kind}");

@@ -12,7 +12,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::json;
 
 use crate::harness::tty::{Socket, Terminal};
-use crate::harness::{Bundle, Outcome, Sandbox, needs, runtime_path, tests};
+use crate::harness::{Bundle, Outcome, Sandbox, needs, runtime_path, tests, write_program};
 
 tests![
     proc_as_a_link_is_refused,
@@ -324,6 +324,7 @@ fn only_the_standard_streams_are_open() -> Outcome {
 /// CVE-2016-9962: a process in the container could look into a joining init.
 fn no_directory_of_the_host_is_open_in_init() -> Outcome {
     needs::other_than("runc", "keeps descriptors of its own open until exec")?;
+    needs::other_than("crun", "keeps the host's root open in version 1.28")?;
     let container = Bundle::new().args(&["sleep", "60"]).create();
     let fds = format!("/proc/{}/fd", container.pid);
     for entry in fs::read_dir(&fds).expect("list") {
@@ -366,9 +367,7 @@ fn the_runtime_is_not_run_for_the_container() -> Outcome {
         let bundle = Bundle::new().args(&["/program"]);
         let program = bundle.rootfs().join("program");
         if script {
-            fs::write(&program, "#!/proc/self/exe\n").expect("write");
-            fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-                .expect("chmod");
+            write_program(&program, "#!/proc/self/exe\n");
         } else {
             symlink("/proc/self/exe", &program).expect("symlink");
         }
@@ -423,12 +422,7 @@ fn passwd_does_not_lead_outside() -> Outcome {
 fn a_program_path_does_not_lead_outside() -> Outcome {
     let bundle = Bundle::new().args(&["/program"]);
     let outside = bundle.host_dir("outside");
-    fs::write(outside.join("program"), "#!/bin/sh\necho outside\n").expect("write");
-    fs::set_permissions(
-        outside.join("program"),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .expect("chmod");
+    write_program(&outside.join("program"), "#!/bin/sh\necho outside\n");
     replace_by_link(&bundle, "program", &outside.join("program"));
     bundle.run().refused();
     Ok(())

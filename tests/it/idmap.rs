@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MsFlags, mount, umount};
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, Outcome, in_private_mounts, needs, tests};
+use crate::harness::{Bundle, Outcome, Skip, in_private_mounts, needs, tests};
 
 tests![
     mappings_of_the_mount_are_used,
@@ -22,6 +22,12 @@ tests![
     one_sided_mappings_are_an_error,
     a_file_system_that_cannot_is_an_error,
 ];
+
+/// Needs a kernel whose tmpfs can be mapped, and a runtime that maps mounts.
+fn known() -> Result<(), Skip> {
+    needs::since("runc", "1.2", "maps the ids of mounts")?;
+    needs::kernel(6, 3)
+}
 
 fn ids(inside: u32, outside: u32, size: u32) -> Value {
     json!([{"containerID": inside, "hostID": outside, "size": size}])
@@ -57,14 +63,14 @@ const OWNER: &[&str] = &["stat", "-c", "%u:%g", "/m/file"];
 
 /// IDM-1
 fn mappings_of_the_mount_are_used() -> Outcome {
-    needs::kernel(6, 3)?;
+    known()?;
     let bundle = with_idmap(Bundle::new().args(OWNER), 0, &ids(0, 4321, 10));
     assert_eq!(bundle.output(), "4321:4321");
     Ok(())
 }
 
 fn mappings_are_used_without_the_option() -> Outcome {
-    needs::kernel(6, 3)?;
+    known()?;
     let bundle = Bundle::new().args(OWNER);
     let source = source(&bundle, 3);
     assert_eq!(mapped(bundle, &source, &["bind"], &ids(0, 500, 10)).output(), "503:503");
@@ -73,7 +79,7 @@ fn mappings_are_used_without_the_option() -> Outcome {
 
 /// IDM-2
 fn the_users_of_the_container_are_used() -> Outcome {
-    needs::kernel(6, 3)?;
+    known()?;
     let bundle = Bundle::new().args(OWNER).in_user_namespace(100_000);
     let source = source(&bundle, 7);
     let bundle = bundle.bind(&source, "/m", &["idmap"]);
@@ -82,14 +88,14 @@ fn the_users_of_the_container_are_used() -> Outcome {
 }
 
 fn mappings_of_the_mount_come_before_those_of_the_container() -> Outcome {
-    needs::kernel(6, 3)?;
+    known()?;
     let bundle = Bundle::new().args(OWNER).in_user_namespace(100_000);
     assert_eq!(with_idmap(bundle, 7, &ids(0, 100_010, 100)).output(), "17:17");
     Ok(())
 }
 
 fn what_the_container_writes_has_the_mapped_owner() -> Outcome {
-    needs::kernel(6, 3)?;
+    known()?;
     let bundle = Bundle::new().args(&["touch", "/m/new"]).in_user_namespace(100_000);
     let bundle = with_idmap(bundle, 0, &ids(0, 100_000, 100));
     bundle.output();
@@ -115,19 +121,23 @@ fn owners_of_tree(option: &'static str) -> String {
 }
 
 fn idmap_leaves_the_mounts_below_alone() -> Outcome {
-    needs::kernel(6, 3)?;
+    needs::since("crun", "1.9", "keeps the mounts below")?;
+    known()?;
     assert_eq!(owners_of_tree("idmap"), "77\n0");
     Ok(())
 }
 
 fn ridmap_reaches_the_mounts_below() -> Outcome {
-    needs::kernel(6, 3)?;
+    needs::since("crun", "1.9", "keeps the mounts below")?;
+    known()?;
     assert_eq!(owners_of_tree("ridmap"), "77\n77");
     Ok(())
 }
 
 /// IDM-3
 fn an_option_without_mappings_and_users_is_an_error() -> Outcome {
+    known()?;
+    needs::other_than("crun", "leaves its cgroup behind")?;
     for option in ["idmap", "ridmap"] {
         let bundle = Bundle::new();
         let source = source(&bundle, 0);
@@ -138,6 +148,8 @@ fn an_option_without_mappings_and_users_is_an_error() -> Outcome {
 
 /// IDM-4
 fn one_sided_mappings_are_an_error() -> Outcome {
+    known()?;
+    needs::other_than("crun", "leaves its cgroup behind")?;
     let bundle = Bundle::new();
     let source = source(&bundle, 0);
     let mount = json!({
@@ -150,6 +162,8 @@ fn one_sided_mappings_are_an_error() -> Outcome {
 
 /// IDM-5
 fn a_file_system_that_cannot_is_an_error() -> Outcome {
+    known()?;
+    needs::other_than("crun", "leaves its cgroup behind")?;
     let refusal = mapped(Bundle::new(), Path::new("/proc/sys"), &["bind", "idmap"], &ids(0, 1, 1))
         .is_refused();
     needs::cloison()?;

@@ -1,5 +1,5 @@
 //! `linux.namespaces`: new ones, the runtime's own, and those given by path;
-//! and what lives in them: host name, loopback, offsets.
+//! and what lives in them: host name, loopback. Users and clocks have modules of their own.
 
 use nix::sched::CloneFlags;
 use serde_json::json;
@@ -21,7 +21,6 @@ tests![
     ipc_objects_are_the_containers_own,
     a_namespace_of_another_type_is_an_error,
     a_namespace_given_twice_is_an_error,
-    time_offsets_are_set,
 ];
 
 /// Name in config.json and file below /proc/PID/ns.
@@ -208,23 +207,5 @@ fn a_namespace_given_twice_is_an_error() -> Outcome {
     for (kind, _) in KINDS {
         Bundle::new().push("/linux/namespaces", json!({"type": kind})).is_refused();
     }
-    Ok(())
-}
-
-fn time_offsets_are_set() -> Outcome {
-    needs::since("runc", "1.2", "knows time namespaces")?;
-    needs::other_than("crun", "gets EACCES for writing the offsets")?;
-    needs::path("/proc/self/timens_offsets")?;
-    let bundle = Bundle::new()
-        .push("/linux/namespaces", json!({"type": "time"}))
-        .set("/linux/timeOffsets", json!({"boottime": {"secs": 1_000_000_000, "nanosecs": 0}}))
-        .args(&["cat", "/proc/uptime"]);
-    let ran = bundle.run();
-    if needs::cloison().is_ok() && ran.code != 0 && ran.stderr.contains("/linux/timeOffsets") {
-        return Err(Skip("time offsets are not supported yet".to_owned()));
-    }
-    let seen = ran.ok().stdout;
-    let uptime: f64 = seen.split(' ').next().and_then(|s| s.parse().ok()).expect("seconds");
-    assert!(uptime > 1e9, "{seen}");
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Bundle, Container, Outcome, eventually, needs, tests};
+use crate::harness::{Bundle, Container, Outcome, eventually, needs, tests, write_program};
 
 tests![
     run_returns_the_status_of_the_process,
@@ -181,7 +181,7 @@ fn a_program_is_searched_in_path() -> Outcome {
     for (dir, mode) in [("a", 0o644), ("b", 0o755)] {
         let dir = bundle.rootfs().join(dir);
         std::fs::create_dir(&dir).expect("mkdir");
-        std::fs::write(dir.join("found"), "#!/bin/sh\necho $0\n").expect("write");
+        write_program(&dir.join("found"), "#!/bin/sh\necho $0\n");
         std::fs::set_permissions(dir.join("found"), PermissionsExt::from_mode(mode))
             .expect("chmod");
     }

@@ -118,9 +118,8 @@ fn run_in_the_foreground_has_the_window_size_from_the_start() -> Outcome {
 }
 
 fn run_in_the_foreground_follows_the_window_size() -> Outcome {
-    let bundle = with_terminal(
-        "trap 'stty size' WINCH; trap exit TERM; echo ready; while :; do sleep 0.05; done",
-    );
+    needs::other_than("crun", "loses a change that comes early")?;
+    let bundle = with_terminal("echo ready; while :; do stty size; sleep 0.1; done");
     let (mut outer, inner) = Terminal::open();
     inner.stty(&["rows", "30", "cols", "100"]);
     let run = bundle.invoke("run", &[]).stdio(inner.stdio(), inner.stdio(), inner.stdio()).spawn();
@@ -128,7 +127,7 @@ fn run_in_the_foreground_follows_the_window_size() -> Outcome {
     inner.stty(&["rows", "40", "cols", "120"]);
     run.signal(nix::sys::signal::Signal::SIGWINCH);
     outer.expect("40 120");
-    run.signal(nix::sys::signal::Signal::SIGTERM);
+    bundle.sandbox().runtime(&["delete", "--force", bundle.id()]).finish();
     run.finish();
     Ok(())
 }

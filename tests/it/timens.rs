@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{Bundle, Container, Outcome, needs, tests};
+use crate::harness::{Bundle, Container, Outcome, Skip, needs, tests};
 
 tests![
     a_new_time_namespace_is_not_the_hosts,
@@ -19,6 +19,13 @@ tests![
 ];
 
 const DAY: i64 = 86_400;
+
+/// Needs a kernel and a runtime that know time namespaces.
+fn known() -> Result<(), Skip> {
+    needs::since("runc", "1.2", "knows time namespaces")?;
+    needs::other_than("crun", "fails to join one, and to write its offsets")?;
+    needs::kernel(5, 6)
+}
 
 fn in_time_namespace(bundle: Bundle) -> Bundle {
     bundle.push("/linux/namespaces", json!({"type": "time"}))
@@ -44,7 +51,7 @@ fn ahead(container: &str, offset: i64) {
 }
 
 fn a_new_time_namespace_is_not_the_hosts() -> Outcome {
-    needs::kernel(5, 6)?;
+    known()?;
     let container = in_time_namespace(Bundle::new().args(&["sleep", "100"])).start();
     assert_ne!(namespace_of(container.pid), namespace_of(std::process::id().cast_signed()));
     ahead(&in_time_namespace(Bundle::new().args(&["cat", "/proc/uptime"])).output(), 0);
@@ -53,7 +60,7 @@ fn a_new_time_namespace_is_not_the_hosts() -> Outcome {
 
 /// NS-4
 fn clocks_are_ahead_by_their_offsets() -> Outcome {
-    needs::kernel(5, 6)?;
+    known()?;
     let bundle = in_time_namespace(Bundle::new().args(&["cat", "/proc/uptime"])).set(
         "/linux/timeOffsets",
         json!({"boottime": {"secs": 30 * DAY, "nanosecs": 5}, "monotonic": {"secs": 7}}),
@@ -67,14 +74,14 @@ fn clocks_are_ahead_by_their_offsets() -> Outcome {
 }
 
 fn clocks_may_be_behind() -> Outcome {
-    needs::kernel(5, 6)?;
+    known()?;
     let bundle = in_time_namespace(Bundle::new().args(&["cat", "/proc/uptime"]));
     ahead(&bundle.set("/linux/timeOffsets", json!({"boottime": {"secs": -100}})).output(), -100);
     Ok(())
 }
 
 fn clocks_are_set_in_a_user_namespace() -> Outcome {
-    needs::kernel(5, 6)?;
+    known()?;
     let bundle = in_time_namespace(Bundle::new().args(&["cat", "/proc/uptime"]))
         .in_user_namespace(100_000)
         .set("/linux/timeOffsets", json!({"boottime": {"secs": DAY}}));
@@ -83,7 +90,7 @@ fn clocks_are_set_in_a_user_namespace() -> Outcome {
 }
 
 fn an_existing_time_namespace_is_joined() -> Outcome {
-    needs::kernel(5, 6)?;
+    known()?;
     let first: Container = in_time_namespace(Bundle::new().args(&["sleep", "100"]))
         .set("/linux/timeOffsets", json!({"boottime": {"secs": DAY}}))
         .start();
@@ -96,7 +103,7 @@ fn an_existing_time_namespace_is_joined() -> Outcome {
 }
 
 fn the_hooks_see_the_hosts_clocks() -> Outcome {
-    needs::kernel(5, 6)?;
+    known()?;
     let bundle = in_time_namespace(Bundle::new())
         .set("/linux/timeOffsets", json!({"boottime": {"secs": DAY}}));
     let seen = bundle.host_dir("seen").join("uptime");
@@ -117,7 +124,7 @@ fn offsets_without_a_new_namespace_are_refused() -> Outcome {
 }
 
 fn a_clock_that_would_run_below_zero_is_an_error() -> Outcome {
-    needs::kernel(5, 6)?;
+    known()?;
     let refusal = in_time_namespace(Bundle::new())
         .set("/linux/timeOffsets", json!({"monotonic": {"secs": -1_000_000_000}}))
         .is_refused();

@@ -143,7 +143,7 @@ impl Bundle {
     /// Puts the suite's own static binary at `/probe` (see [`super::probe`]).
     pub fn with_probe(self) -> Self {
         let exe = std::env::current_exe().expect("own path");
-        std::fs::copy(exe, self.rootfs().join("probe")).expect("copy the probe");
+        rootfs::copy_program(&exe, &self.rootfs().join("probe"));
         self
     }
 

@@ -5,10 +5,15 @@ use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// No command may take longer; a hang is a failure with a name.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process that is born while a program is being written holds it open, and
+/// the program is then too busy to be run: writers lock out births.
+pub static BIRTHS: RwLock<()> = RwLock::new(());
 
 /// A command line to be started.
 ///
@@ -73,7 +78,9 @@ impl Invocation {
             let file = |end: &str| File::create(self.output.with_extension(end)).expect("create");
             self.command.stdout(file("stdout")).stderr(file("stderr"));
         }
+        let births = BIRTHS.read().unwrap_or_else(PoisonError::into_inner);
         let child = self.command.spawn().unwrap_or_else(|e| panic!("{}: {e}", self.shown));
+        drop(births);
         Running { child, shown: self.shown, output: self.output, captured: self.captured }
     }
 

@@ -2,10 +2,12 @@
 //! link for each of its applets, and nothing that a runtime should make itself.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError};
+
+use super::command::BIRTHS;
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -21,13 +23,26 @@ fn applets() -> &'static [String] {
     })
 }
 
+/// Copies a program into a root file system.
+pub fn copy_program(from: &Path, to: &Path) {
+    let _alone = BIRTHS.write().unwrap_or_else(PoisonError::into_inner);
+    fs::copy(from, to).expect("copy a program");
+}
+
+/// Writes a program, such as a script, that a container is to run.
+pub fn write_program(path: &Path, text: &str) {
+    let _alone = BIRTHS.write().unwrap_or_else(PoisonError::into_inner);
+    fs::write(path, text).expect("write a program");
+    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("make it executable");
+}
+
 /// Fills `root`, a new directory.
 pub fn populate(root: &Path) {
     for dir in ["bin", "dev", "etc", "proc", "sys", "tmp", "root"] {
         fs::create_dir_all(root.join(dir)).expect("make a directory of the rootfs");
     }
     let bin = root.join("bin");
-    fs::copy(BUSYBOX, bin.join("busybox")).expect("copy busybox");
+    copy_program(Path::new(BUSYBOX), &bin.join("busybox"));
     for applet in applets().iter().filter(|name| *name != "busybox") {
         symlink("busybox", bin.join(applet)).expect("link an applet");
     }
