@@ -11,7 +11,7 @@ mod record;
 mod status;
 
 pub use identity::Identity;
-pub use record::{HookRecord, InitRecord, Record};
+pub use record::{HookRecord, InitRecord, ListenerRecord, Record};
 pub use status::Status;
 
 use crate::id::ContainerId;
