@@ -7,7 +7,7 @@ use std::path::Path;
 /// Longest id: with it every file name made from it (a scope, a directory) stays below 255 bytes.
 pub const MAX_LEN: usize = 200;
 
-/// A container id: letters, digits and `_ + - .`, not `.` or `..`, not starting with `-`.
+/// A container id: letters, digits and `_ + - .`, not `.`, `..` or `.cache`, not starting with `-`.
 ///
 /// The state directory and the default cgroup carry it, so it can never name another directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,7 +36,7 @@ pub enum Error {
         /// The first character that is not allowed.
         character: char,
     },
-    /// `.`, `..`, or a leading `-`.
+    /// `.`, `..`, `.cache`, or a leading `-`.
     #[error("invalid container ID format: {id:?} cannot be used as a directory name")]
     Reserved {
         /// The id as given.
@@ -60,7 +60,8 @@ impl ContainerId {
         if let Some(character) = id.chars().find(|c| !allowed(c)) {
             return Err(Error::Character { id: id.to_owned(), character });
         }
-        if id == "." || id == ".." || id.starts_with('-') {
+        // The last one lies beside the directories of containers.
+        if id == "." || id == ".." || id.starts_with('-') || id == ".cache" {
             return Err(Error::Reserved { id: id.to_owned() });
         }
         Ok(Self(id.to_owned()))

@@ -188,6 +188,8 @@ steps! {
     NoNewPrivileges "set no_new_privs" Exec,
     /// Install the seccomp filter.
     Seccomp "install the seccomp filter" Exec,
+    /// Have the seccomp listener handed to its agent.
+    Listener "hand over the seccomp listener" Exec,
     /// Execute the program.
     Exec "exec" Exec,
 }

@@ -84,9 +84,24 @@ pub(super) fn await_start(
     }
 }
 
-fn install_filter(program: &Program) -> Result<(), Failure> {
+fn install_filter(program: &Program, link: &Link) -> Result<(), Failure> {
     let Some((filter, flags)) = &program.seccomp else { return Ok(()) };
-    seccomp::install(filter, *flags & !NEW_LISTENER).at(Step::Seccomp, 0).map(drop)
+    if flags & NEW_LISTENER == 0 {
+        return seccomp::install(filter, *flags).at(Step::Seccomp, 0).map(drop);
+    }
+    let link = link.as_fd();
+    seccomp::install_and_give(filter, *flags, &|listener| give(link, listener))
+        .at(Step::Listener, 0)
+}
+
+/// Sends the listener to whoever starts the program, and waits until the agent has it.
+fn give(link: BorrowedFd<'_>, listener: BorrowedFd<'_>) -> sys::Result<()> {
+    ToLauncher::Listener.send(link, Some(listener))?;
+    match ToInit::receive(link)? {
+        Some(ToInit::Go) => Ok(()),
+        None => Err(Errno::EPIPE),
+        Some(_) => Err(Errno::EBADMSG),
+    }
 }
 
 /// The last steps. Everything that a filter could forbid is behind us but execve, the
@@ -95,17 +110,18 @@ pub(super) fn execute(
     wanted: &ProcessPlan,
     program: &Program,
     path: &CStr,
+    link: &Link,
 ) -> Result<Infallible, Failure> {
     process::lower_limits(wanted)?;
     if wanted.process.no_new_privileges {
         sys::process::set_no_new_privileges().at(Step::NoNewPrivileges, 0)?;
         process::narrow(wanted)?;
-        install_filter(program)?;
+        install_filter(program, link)?;
     } else {
         // A filter then needs CAP_SYS_ADMIN, which the program may not have.
         if program.seccomp.is_some() {
             cred::capset(wanted.filter_caps()).at(Step::Capabilities, 0)?;
-            install_filter(program)?;
+            install_filter(program, link)?;
         }
         process::narrow(wanted)?;
     }

@@ -31,6 +31,12 @@ pub struct StateText {
 }
 
 impl StateText {
+    /// The state with this process id.
+    pub fn json(&self, pid: i32) -> serde_json::Value {
+        let text = [&self.before, pid.to_string().as_bytes(), &self.after].concat();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
     /// A file that holds the state with this process id, to be read from its start. Being a
     /// file, it never blocks the writer, whether or not the hook reads it.
     ///

@@ -172,7 +172,7 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
         exec::report_ready(input.link.as_fd())?;
         exec::await_start(input.link.as_fd(), input.gate.as_ref(), link)?;
         hooks::run_all(&input.start_container, Step::StartContainerHook)?;
-        return exec::execute(wanted, program, path);
+        return exec::execute(wanted, program, path, link);
     }
     exec::let_go(plan.descriptors, kept)?;
     exec::report_ready(input.link.as_fd())?;

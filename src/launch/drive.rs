@@ -1,7 +1,7 @@
 //! Between clone and commit: the launcher answers what init says.
 
 use super::spawn::Child;
-use super::{Error, Handover, Undo, Wish, hooks, sentence, state_text, userns};
+use super::{Error, Handover, Undo, Wish, hooks, listener, sentence, state_text, userns};
 use crate::cgroup::{Manager, Prepared};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
@@ -32,7 +32,7 @@ impl Driver<'_, '_> {
             match message {
                 ToLauncher::Waiting(step) => self.answer(step, child)?,
                 ToLauncher::Terminal => terminal = hand_on(&self.wish.handover, fd)?,
-                ToLauncher::Listener => {}
+                ToLauncher::Listener => return Err(Error::Link { source: Errno::EBADMSG }),
                 ToLauncher::Born(pid) => self.replace(child, pid, fd)?,
                 ToLauncher::Ready => return Ok(terminal),
                 ToLauncher::Failed(failure) => {
@@ -118,8 +118,8 @@ pub(super) fn hand_on(
 }
 
 /// Waits until the program is executed, which closes the link, or the failure comes.
-pub(super) fn await_exec(plan: &Plan, child: &Child) -> Result<(), Error> {
-    match answer(child.link.as_fd()).map_err(|source| Error::Link { source })? {
+pub(super) fn await_exec(plan: &Plan, record: &Record, child: &Child) -> Result<(), Error> {
+    match await_start(plan.id.as_str(), record, child.link.as_fd())? {
         Some(failure) => Err(sentence::of(plan, &failure)),
         None => Ok(()),
     }
@@ -127,17 +127,35 @@ pub(super) fn await_exec(plan: &Plan, child: &Child) -> Result<(), Error> {
 
 /// As the launcher waits, on a connection to the gate: the start operation has no plan, so the
 /// sentence names what the failure itself can tell.
-pub(crate) fn await_start(gate: BorrowedFd<'_>) -> Result<Option<Failure>, Errno> {
-    answer(gate)
+pub(crate) fn await_start(
+    id: &str,
+    record: &Record,
+    gate: BorrowedFd<'_>,
+) -> Result<Option<Failure>, Error> {
+    answer(id, record, record.init.map_or(0, |init| init.pid), gate)
 }
 
-pub(super) fn answer(link: BorrowedFd<'_>) -> Result<Option<Failure>, Errno> {
-    match ToLauncher::receive(link) {
-        // Close-on-exec: the other end is gone because execve has succeeded.
-        Ok(None) | Err(Errno::ECONNRESET) => Ok(None),
-        Ok(Some((ToLauncher::Failed(failure), _))) => Ok(Some(failure)),
-        Ok(Some(_)) => Err(Errno::EBADMSG),
-        Err(errno) => Err(errno),
+/// Waits until process `pid` of the container has executed its program; the failure, if it
+/// failed. On the way its seccomp listener goes to the agent.
+pub(super) fn answer(
+    id: &str,
+    record: &Record,
+    pid: i32,
+    link: BorrowedFd<'_>,
+) -> Result<Option<Failure>, Error> {
+    let broken = |source| Error::Link { source };
+    loop {
+        match ToLauncher::receive(link) {
+            // Close-on-exec: the other end is gone because execve has succeeded.
+            Ok(None) | Err(Errno::ECONNRESET) => return Ok(None),
+            Ok(Some((ToLauncher::Failed(failure), _))) => return Ok(Some(failure)),
+            Ok(Some((ToLauncher::Listener, Some(listener)))) => {
+                listener::give(id, record, pid, listener.as_fd())?;
+                ToInit::Go.send(link).map_err(broken)?;
+            }
+            Ok(Some(_)) => return Err(broken(Errno::EBADMSG)),
+            Err(errno) => return Err(broken(errno)),
+        }
     }
 }
 

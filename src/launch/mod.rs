@@ -6,6 +6,7 @@
 
 mod drive;
 mod hooks;
+mod listener;
 pub mod seal;
 mod sentence;
 mod spawn;
@@ -185,6 +186,14 @@ pub enum Error {
         /// The cause.
         source: Errno,
     },
+    /// The agent that answers for the seccomp filter.
+    #[error("/linux/seccomp/listenerPath: send the listener to {path}")]
+    Agent {
+        /// Path of its socket.
+        path: String,
+        /// The cause.
+        source: Errno,
+    },
     /// Init has ended without a word.
     #[error("init ended during set-up with {how}")]
     InitEnded {
@@ -307,7 +316,7 @@ fn make(
         Until::Created => send(&child, ToInit::Committed)?,
         Until::Started => {
             send(&child, ToInit::Start)?;
-            drive::await_exec(plan, &child)?;
+            drive::await_exec(plan, &created, &child)?;
         }
     }
     Ok((child, terminal, created, warnings))

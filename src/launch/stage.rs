@@ -5,7 +5,9 @@ use crate::cgroup::Prepared;
 use crate::init::{self, Birth, Clocks, Input, Program, StateText, Waits};
 use crate::plan::mounts::Content;
 use crate::plan::namespaces::{Join, Kind};
+use crate::plan::seccomp::Profile;
 use crate::plan::{Plan, clocks};
+use crate::seccomp;
 use crate::state::Entry;
 use crate::sys::mount::{self, Reach};
 use crate::sys::process::{self, StringArray};
@@ -63,7 +65,7 @@ pub(super) fn stage(
         namespaces,
         create_container: (hooks::prepare(&plan.hooks.create_container, plan), states.creating),
         start_container: (hooks::prepare(&plan.hooks.start_container, plan), states.created),
-        program: prepare_program(plan, warnings)?,
+        program: prepare_program(entry, plan, warnings)?,
     };
     Ok(Staged { input, link, pid_namespace })
 }
@@ -181,12 +183,16 @@ fn open_sources(
     Ok(sources)
 }
 
-fn prepare_program(plan: &Plan, warnings: &mut Vec<String>) -> Result<Option<Program>, Error> {
+fn prepare_program(
+    entry: &Entry,
+    plan: &Plan,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Program>, Error> {
     let Some(wanted) = &plan.process else { return Ok(None) };
     let seccomp = match &plan.seccomp {
         Some(profile) => {
-            let (program, told) = crate::seccomp::compile(profile)?;
-            warnings.extend(told.iter().map(ToString::to_string));
+            let (program, told) = compile(entry, profile)?;
+            warnings.extend(told);
             Some((program.filter, program.flags))
         }
         None => None,
@@ -196,4 +202,18 @@ fn prepare_program(plan: &Plan, warnings: &mut Vec<String>) -> Result<Option<Pro
         env: StringArray::new(wanted.process.env.clone(), init::MORE_ENVIRONMENT),
         seccomp,
     }))
+}
+
+/// Compiles a profile, unless that has been done before.
+fn compile(entry: &Entry, profile: &Profile) -> Result<(seccomp::Program, Vec<String>), Error> {
+    let cache = entry.filters();
+    let key = seccomp::identity(profile);
+    let known = cache.get(key.as_bytes());
+    if let Some(known) = known.and_then(|bytes| seccomp::decode(&bytes)) {
+        return Ok(known);
+    }
+    let (program, told) = seccomp::compile(profile)?;
+    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    cache.put(key.as_bytes(), &seccomp::encode(&program, &told));
+    Ok((program, told))
 }

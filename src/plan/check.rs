@@ -67,10 +67,6 @@ pub fn unsupported(spec: &Spec) -> Result<(), Error> {
     let fields = [
         ("/linux/intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
         ("/linux/netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
-        (
-            "/linux/seccomp/listenerPath",
-            linux.and_then(|l| l.seccomp().as_ref()).is_some_and(|s| s.listener_path().is_some()),
-        ),
     ];
     match fields.into_iter().find(|(_, given)| *given) {
         Some((pointer, _)) => Err(Error::Unsupported { pointer }),

@@ -405,6 +405,9 @@ fn seccomp(profile: &Profile, page: &mut Page) -> fmt::Result {
     page.section("seccomp")?;
     page.line(format_args!("default {:?}", profile.default))?;
     page.line(format_args!("flags {:#x}", profile.flags))?;
+    if let Some(listener) = &profile.listener {
+        page.line(format_args!("listener goes to {}", shown(&listener.path)))?;
+    }
     for (_, architecture) in &profile.architectures {
         page.line(format_args!("architecture {}", architecture.name))?;
     }

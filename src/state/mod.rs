@@ -5,13 +5,15 @@
 //! both by rename; `process` and `seccomp.bpf`, from which every later process of the container is
 //! made; and `gate`, the socket on which a created container waits to be started.
 
+mod cache;
 mod identity;
 mod kept;
 mod record;
 mod status;
 
+pub use cache::Cache;
 pub use identity::Identity;
-pub use record::{HookRecord, InitRecord, Record};
+pub use record::{HookRecord, InitRecord, ListenerRecord, Record};
 pub use status::Status;
 
 use crate::id::ContainerId;
@@ -186,6 +188,11 @@ impl Entry {
     /// Path of the directory.
     pub fn path(&self) -> PathBuf {
         self.root.join(&self.id)
+    }
+
+    /// What was compiled for other containers of the same root.
+    pub fn filters(&self) -> Cache {
+        Cache::of_filters(&self.root)
     }
 
     /// Takes the lock that every change of the container holds, waiting for its present holder.

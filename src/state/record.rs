@@ -51,6 +51,9 @@ pub struct Record {
     /// The program to start, as `args[0]` names it; none when the configuration has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// Who answers for its seccomp filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<ListenerRecord>,
     /// Its first process; none until it is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitRecord>,
@@ -60,6 +63,16 @@ pub struct Record {
     /// poststop hooks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub poststop: Vec<HookRecord>,
+}
+
+/// Where the listener of a notifying seccomp filter is sent when the program is started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerRecord {
+    /// Path of a listening stream socket.
+    pub path: String,
+    /// Handed on as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<String>,
 }
 
 /// The first process of a container.
@@ -106,6 +119,12 @@ impl Record {
             keyring: matches!(plan.keyring, Keyring::New(_)),
             seccomp: None,
             program: program(plan),
+            listener: plan.seccomp.as_ref().and_then(|profile| profile.listener.as_ref()).map(
+                |listener| ListenerRecord {
+                    path: listener.path.to_string_lossy().into_owned(),
+                    metadata: listener.metadata.clone(),
+                },
+            ),
             init: None,
             poststart: hooks(&plan.hooks.poststart),
             poststop: hooks(&plan.hooks.poststop),

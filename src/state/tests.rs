@@ -29,6 +29,7 @@ fn record() -> Record {
         keyring: true,
         seccomp: Some(4),
         program: Some("sh".into()),
+        listener: None,
         init: None,
         poststart: Vec::new(),
         poststop: vec![HookRecord {

@@ -64,8 +64,36 @@ fn socket_with(kind: Kind, flags: i32) -> Result<OwnedFd> {
 /// # Errors
 /// `ECONNREFUSED` when nobody listens there; others of connect(2).
 pub fn connect(path: &CStr, kind: Kind) -> Result<OwnedFd> {
-    let (addr, len) = address(path)?;
+    connect_by(socket(kind)?, path)
+}
+
+/// As [`connect`], but neither it nor any sending afterwards takes longer than `timeout`
+/// milliseconds (`SO_SNDTIMEO`).
+///
+/// # Errors
+/// `EAGAIN` when the time is over; others as [`connect`].
+pub fn connect_within(path: &CStr, kind: Kind, timeout: u32) -> Result<OwnedFd> {
     let socket = socket(kind)?;
+    let limit =
+        libc::timeval { tv_sec: (timeout / 1000).into(), tv_usec: (timeout % 1000 * 1000).into() };
+    // SAFETY: the value is readable for the length given.
+    check(
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_SNDTIMEO,
+                (&raw const limit).cast(),
+                size_of_val(&limit) as libc::socklen_t,
+            )
+        }
+        .into(),
+    )?;
+    connect_by(socket, path)
+}
+
+fn connect_by(socket: OwnedFd, path: &CStr) -> Result<OwnedFd> {
+    let (addr, len) = address(path)?;
     retry(|| {
         // SAFETY: the address outlives the call and its length is right.
         check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())

@@ -50,7 +50,8 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     };
     let link = |source| StartError::Link { source };
     ToInit::Start.send(gate.as_fd()).map_err(link)?;
-    let answer = launch::await_start(gate.as_fd()).map_err(link);
+    let answer = launch::await_start(id.as_str(), &record, gate.as_fd());
+    drop(gate);
     entry.remove_gate()?;
     if let Some(failure) = answer? {
         if failure.step == Step::StartContainerHook {

@@ -28,6 +28,7 @@ mod idmap;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod notify;
 mod paths;
 mod process;
 mod rootfs;
@@ -76,6 +77,7 @@ fn all() -> Vec<harness::Test> {
         ("sysctl", sysctl::tests()),
         ("paths", paths::tests()),
         ("seccomp", seccomp::tests()),
+        ("notify", notify::tests()),
         ("cgroups", cgroups::tests()),
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),

@@ -25,6 +25,7 @@ tests![
     it_works_for_another_user,
     the_filter_does_not_hinder_the_setup,
     children_inherit_the_filter,
+    a_profile_is_compiled_once,
 ];
 
 // Numbers of system calls (x86_64) that a test can make with plain numbers.
@@ -350,5 +351,35 @@ fn children_inherit_the_filter() -> Outcome {
     let bundle =
         Bundle::new().set("/linux/seccomp", filter).sh("sh -c 'mkdir /made || echo refused'");
     assert_eq!(bundle.output(), "refused");
+    Ok(())
+}
+
+/// SEC-9
+fn a_profile_is_compiled_once() -> Outcome {
+    needs::cloison()?;
+    let filter = rule(json!({
+        "names": ["umask", "no_such_call"], "action": "SCMP_ACT_ERRNO", "errnoRet": 7,
+    }));
+    let bundle = calling(&filter, &[UMASK, "0"]);
+    let cache = bundle.sandbox().root().join(".cache/seccomp");
+    let files = || -> Vec<_> {
+        let dir = std::fs::read_dir(&cache).unwrap();
+        dir.map(|entry| entry.unwrap().path()).collect()
+    };
+    let first = bundle.run().ok();
+    let [file] = &files()[..] else { panic!("one file for one profile") };
+    let made = std::fs::metadata(file).unwrap().modified().unwrap();
+    let second = bundle.run().ok();
+    assert_eq!((&first.stdout, &first.stderr), (&second.stdout, &second.stderr));
+    assert!(first.stderr.contains("no_such_call"), "{first}");
+    assert_eq!(std::fs::metadata(file).unwrap().modified().unwrap(), made, "written again");
+    // What is damaged is made again.
+    std::fs::write(file, "x").unwrap();
+    assert_eq!(bundle.output(), "E2BIG");
+    assert!(std::fs::metadata(file).unwrap().len() > 100);
+    let other = rule(json!({"names": ["umask"], "action": "SCMP_ACT_ERRNO", "errnoRet": 9}));
+    let bundle = bundle.set("/linux/seccomp", other);
+    assert_eq!(bundle.output(), "EBADF");
+    assert_eq!(files().len(), 2);
     Ok(())
 }
