@@ -90,20 +90,18 @@ pub fn install_and_give(
         | libc::CLONE_CHILD_CLEARTID;
     // SAFETY: the stack and the exchange outlive the thread, whose end is waited for below; the
     // thread touches nothing else but what `give`, which is Sync, refers to.
-    check(
-        unsafe {
-            libc::clone(
-                hand_over,
-                stack.0.as_mut_ptr().add(stack.0.len()).cast(),
-                kind,
-                (&raw const exchange).cast_mut().cast(),
-                std::ptr::null_mut::<c_void>(),
-                std::ptr::null_mut::<c_void>(),
-                exchange.thread.as_ptr(),
-            )
-        }
-        .into(),
-    )?;
+    let ret = unsafe {
+        libc::clone(
+            hand_over,
+            stack.0.as_mut_ptr().add(stack.0.len()).cast(),
+            kind,
+            (&raw const exchange).cast_mut().cast(),
+            std::ptr::null_mut::<c_void>(),
+            std::ptr::null_mut::<c_void>(),
+            exchange.thread.as_ptr(),
+        )
+    };
+    check(ret.into())?;
     let installed = install(filter, (flags & !TSYNC) | NEW_LISTENER);
     let number = match &installed {
         Ok(Some(listener)) => std::os::fd::AsRawFd::as_raw_fd(listener),

@@ -77,18 +77,16 @@ pub fn connect_within(path: &CStr, kind: Kind, timeout: u32) -> Result<OwnedFd> 
     let limit =
         libc::timeval { tv_sec: (timeout / 1000).into(), tv_usec: (timeout % 1000 * 1000).into() };
     // SAFETY: the value is readable for the length given.
-    check(
-        unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_SNDTIMEO,
-                (&raw const limit).cast(),
-                size_of_val(&limit) as libc::socklen_t,
-            )
-        }
-        .into(),
-    )?;
+    let ret = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDTIMEO,
+            (&raw const limit).cast(),
+            size_of_val(&limit) as libc::socklen_t,
+        )
+    };
+    check(ret.into())?;
     connect_by(socket, path)
 }
 
