@@ -114,6 +114,7 @@ fn explained(config: &Value, host: &Host, manager: ManagerChoice) -> Result<Stri
         id: &id,
         bundle: Path::new("/bundle"),
         manager,
+        privilege: host.privilege(),
         root_switch: Switch::PivotRoot,
         new_keyring: true,
         descriptors: plan::Descriptors::default(),
