@@ -1,8 +1,8 @@
 //! Golden files: what a configuration becomes, as text.
 //!
-//! Each `cases/NAME.json` is a merge patch (RFC 7396) on `base.json`, and
+//! Each `cases/NAME.json` holds a merge patch (RFC 7396) on `base.json`, and
 //! `cases/NAME.txt` the plan that `explain` prints for it on a host that is the
-//! same everywhere. `refusals.json` holds patches that
+//! same everywhere, but for what the case says of `host`, `manager` and `uid`. `refusals.json` holds patches that
 //! are refused, `refusals.txt` the sentences.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test golden` writes the texts anew; what has
@@ -18,7 +18,7 @@ use cloison::host::Host;
 use cloison::host::cgroup::{CgroupFacts, Legacy, Unified};
 use cloison::id::ContainerId;
 use cloison::plan::caps::Grantable;
-use cloison::plan::cgroup::ManagerChoice;
+use cloison::plan::cgroup::{ManagerChoice, Privilege};
 use cloison::plan::rootfs::Switch;
 use cloison::plan::{self, explain};
 use cloison::{error, spec};
@@ -108,13 +108,17 @@ fn manager(name: Option<&str>) -> ManagerChoice {
 
 /// The plan as text, or the sentence that refuses it.
 fn explained(config: &Value, host: &Host, manager: ManagerChoice) -> Result<String, String> {
+    let privilege = match host.euid {
+        0 => Privilege::Full,
+        uid => Privilege::Confined { uid },
+    };
     let loaded = spec::parse(config.to_string().as_bytes()).map_err(|e| error::sentence(&e))?;
     let id: ContainerId = "a".parse().expect("an id");
     let request = plan::Request {
         id: &id,
         bundle: Path::new("/bundle"),
         manager,
-        privilege: host.privilege(),
+        privilege,
         root_switch: Switch::PivotRoot,
         new_keyring: true,
         descriptors: plan::Descriptors::default(),
@@ -167,7 +171,9 @@ fn cases_are_explained_as_written() {
     let mut faults = Vec::new();
     for file in files("json") {
         let case = json(&file);
-        let (host, manager) = (host(case["host"].as_str()), manager(case["manager"].as_str()));
+        let manager = manager(case["manager"].as_str());
+        let mut host = host(case["host"].as_str());
+        host.euid = case["uid"].as_u64().map_or(0, |uid| uid.try_into().expect("a uid"));
         match explained(&patched(&case["config"]), &host, manager) {
             Ok(text) => faults.extend(check(&file.with_extension("txt"), &text).err()),
             Err(sentence) => faults.push(format!("{}\n  refused: {sentence}", file.display())),

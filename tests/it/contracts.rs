@@ -216,13 +216,15 @@ fn spec_does_not_overwrite() -> Outcome {
     Ok(())
 }
 
-/// Runs a command with `--log`, and returns what the log holds afterwards.
+/// Runs a command with `--log`, which fails if it is about nobody, and returns
+/// what the log holds afterwards.
 fn logged(sandbox: &Sandbox, options: &[&str], verb: &[&str]) -> String {
     let log = sandbox.path().join("log");
     let mut line = vec!["--log", log.to_str().expect("utf-8")];
     line.extend(options);
     line.extend(verb);
-    sandbox.runtime(&line).finish();
+    let finished = sandbox.runtime(&line).finish();
+    assert!(verb.contains(&"nobody") != (finished.code == 0), "{finished}");
     fs::read_to_string(log).unwrap_or_default()
 }
 

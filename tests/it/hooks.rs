@@ -105,7 +105,9 @@ fn every_hook_reads_the_state() -> Outcome {
     let dir = bundle.dir();
     let container = bundle.start();
     let pid = container.pid;
-    assert!(eventually(|| !notes_in(notes.join("poststart")).is_empty()));
+    for kind in ["startContainer", "poststart"] {
+        assert!(eventually(|| !notes_in(notes.join(kind)).is_empty()), "{kind}");
+    }
     container.verb("delete", &["--force"], &[]).ok();
     let statuses = [
         // Older than the state creating: to it the container has always been created.

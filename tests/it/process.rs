@@ -94,6 +94,7 @@ fn it_is_process_1_and_leads_its_session() -> Outcome {
 
 fn signals_have_their_defaults() -> Outcome {
     let status = Bundle::new().args(&["grep", "^Sig[BIC]", "/proc/self/status"]).output();
+    assert_eq!(status.lines().count(), 3, "blocked, ignored, caught");
     for line in status.lines() {
         let (_, set) = line.split_once('\t').expect("a set");
         let set = u64::from_str_radix(set, 16).expect("hexadecimal");

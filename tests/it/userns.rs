@@ -23,6 +23,7 @@ const FIRST: u32 = 100_000;
 fn ids_are_mapped() -> Outcome {
     let bundle = Bundle::new().in_user_namespace(FIRST);
     let map = bundle.args(&["cat", "/proc/self/uid_map", "/proc/self/gid_map"]).lines();
+    assert_eq!(map.len(), 2);
     for line in map {
         let fields: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(fields, ["0", "100000", "65536"]);
@@ -52,6 +53,7 @@ fn everything_in_the_container_is_owned_by_its_root() -> Outcome {
     let owners = bundle
         .args(&["stat", "-c", "%u %n", "/dev/mqueue", "/sys/class/net/lo/", "/dev/pts"])
         .output();
+    assert_eq!(owners.lines().count(), 3, "{owners}");
     for line in owners.lines() {
         assert!(line.starts_with("0 "), "{owners}");
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::command::{Finished, Invocation};
 use super::container::Container;
+use super::needs;
 use super::rootfs;
 use super::sandbox::{MARK, Sandbox};
 
@@ -263,6 +264,13 @@ impl Bundle {
     #[track_caller]
     pub fn is_refused(&self) -> Finished {
         let refusal = self.try_create().refused();
+        if needs::cloison().is_ok() {
+            let lines: Vec<&str> = refusal.stderr.lines().collect();
+            assert!(
+                matches!(lines[..], [line] if line.starts_with("cloison: error: ")),
+                "one sentence is wanted: {refusal}"
+            );
+        }
         let left = self.sandbox.leftovers();
         assert!(left.is_empty(), "a refused create left: {left:?}\n{refusal}");
         self.invoke("run", &[]).finish().refused();

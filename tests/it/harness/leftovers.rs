@@ -80,6 +80,11 @@ pub fn clear(dir: &Path, mark: &str, token: &str, cgroups: &[String]) {
         let _ = umount2(point, MntFlags::MNT_DETACH);
     }
     for cgroup in cgroups.iter().flat_map(|path| cgroup_dirs(path)) {
+        // A runtime that hangs has children without the mark.
+        let pids = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+        for pid in pids.lines().filter_map(|pid| pid.parse().ok()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
         for _ in 0..50 {
             if fs::remove_dir(&cgroup).is_ok() {
                 break;
