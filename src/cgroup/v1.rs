@@ -370,6 +370,10 @@ impl Legacy {
         let mut stats = stats::legacy(&self.open()?, &sizes)?;
         let Some(unified) = &self.unified else { return Ok(stats) };
         let other = unified.stats()?;
+        // Pressure is counted in the unified hierarchy alone, for whatever is in it.
+        stats.cpu.psi = other.cpu.psi;
+        stats.memory.psi = other.memory.psi;
+        stats.blkio.psi = other.blkio.psi;
         let has = |name| self.dir_of(name).is_some();
         if !has("cpuacct") && !has("cpu") {
             stats.cpu = other.cpu;

@@ -20,7 +20,9 @@ mod annotations;
 mod bad_input;
 mod cgroups;
 mod contracts;
+mod delegation;
 mod devices;
+mod events;
 mod explain;
 mod hooks;
 mod hostile;
@@ -30,7 +32,9 @@ mod mounts;
 mod namespaces;
 mod notify;
 mod paths;
+mod pause;
 mod process;
+mod ps;
 mod rootfs;
 mod run;
 mod seccomp;
@@ -38,6 +42,7 @@ mod sysctl;
 mod terminal;
 mod timens;
 mod userns;
+mod update;
 
 fn main() -> ExitCode {
     if let Some(code) = harness::probe::main() {
@@ -66,6 +71,11 @@ fn skipped(test: harness::Test, reason: &str) -> harness::Test {
 fn all() -> Vec<harness::Test> {
     let modules = [
         ("lifecycle", lifecycle::tests()),
+        ("delegation", delegation::tests()),
+        ("events", events::tests()),
+        ("pause", pause::tests()),
+        ("ps", ps::tests()),
+        ("update", update::tests()),
         ("run", run::tests()),
         ("terminal", terminal::tests()),
         ("process", process::tests()),

@@ -21,6 +21,7 @@ mod command;
 mod container;
 mod hierarchies;
 mod leftovers;
+pub mod limits;
 pub mod mountinfo;
 pub mod needs;
 pub mod probe;
