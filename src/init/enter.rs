@@ -86,8 +86,7 @@ fn story(plan: &ExecPlan, entry: &mut Entry) -> Result<Infallible, Failure> {
     let terminal = ManuallyDrop::new(open_terminal(plan, entry)?);
     tty::become_standard_streams(wanted, terminal.as_ref())?;
     process::change_identity(wanted)?;
-    let (home, listener) =
-        (process::find_home(wanted)?, process::name_listener(plan.descriptors)?);
+    let (home, listener) = (process::find_home(wanted)?, process::name_listener(plan.descriptors)?);
     for more in [&home, &listener].into_iter().flatten() {
         entry.program.env.push(more.as_c_str());
     }

@@ -58,11 +58,7 @@ pub struct Entered {
 ///
 /// # Errors
 /// Whatever failed first; no process is left then, and no pid file was written.
-pub fn enter(
-    container: Container<'_>,
-    plan: &ExecPlan,
-    wish: EnterWish,
-) -> Result<Entered, Error> {
+pub fn enter(container: Container<'_>, plan: &ExecPlan, wish: EnterWish) -> Result<Entered, Error> {
     let mut warnings = Vec::new();
     let record = container.record.cgroup.clone().below(&wish.below)?;
     let cgroup = Cgroup {
@@ -135,7 +131,9 @@ fn spawn(
         Ok(Cloned::Parent { pid, pidfd }) => Ok(Child { pid, pidfd, link, unmapped: Vec::new() }),
         // The process never returns.
         Ok(Cloned::Child) => process::exit_now(1),
-        Err(source) => Err(Error::Enter { action: "start a process in", source, hint: hint(source) }),
+        Err(source) => {
+            Err(Error::Enter { action: "start a process in", source, hint: hint(source) })
+        }
     }
 }
 
@@ -184,7 +182,8 @@ impl Passage {
         if self.launcher == 0 {
             return Ok(None);
         }
-        let join = |source| Error::Enter { action: "join the pid namespace of", source, hint: None };
+        let join =
+            |source| Error::Enter { action: "join the pid namespace of", source, hint: None };
         let home = fd::openat(fd::cwd(), c"/proc/self/ns/pid", fd::O_RDONLY, 0).map_err(join)?;
         process::setns(container, self.launcher).map_err(join)?;
         Ok(Some(home))
@@ -192,11 +191,7 @@ impl Passage {
 
     /// Returns to the own pid namespace. Who had to join the user namespace cannot, and makes no
     /// more children.
-    fn end(
-        &self,
-        home: Option<OwnedFd>,
-        cloned: &Result<Cloned, Errno>,
-    ) -> Result<(), Error> {
+    fn end(&self, home: Option<OwnedFd>, cloned: &Result<Cloned, Errno>) -> Result<(), Error> {
         let Some(home) = home.filter(|_| self.rights == Rights::Outside) else { return Ok(()) };
         process::setns(home.as_fd(), ns::PID).map_err(|source| {
             if let Ok(Cloned::Parent { pidfd, .. }) = cloned {

@@ -21,6 +21,7 @@ mod bad_input;
 mod cgroups;
 mod contracts;
 mod devices;
+mod exec;
 mod explain;
 mod hooks;
 mod hostile;
@@ -66,6 +67,7 @@ fn all() -> Vec<harness::Test> {
     let modules = [
         ("lifecycle", lifecycle::tests()),
         ("run", run::tests()),
+        ("exec", exec::tests()),
         ("terminal", terminal::tests()),
         ("process", process::tests()),
         ("rootfs", rootfs::tests()),
