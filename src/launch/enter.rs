@@ -266,7 +266,9 @@ fn drive(
             ToLauncher::Terminal => terminal = drive::hand_on(handover, fd)?,
             ToLauncher::Ready => break,
             ToLauncher::Failed(failure) => return Err(sentence::of_exec(plan, &failure)),
-            ToLauncher::Waiting(_) | ToLauncher::Listener | ToLauncher::Born(_) => return Err(link(Errno::EBADMSG)),
+            ToLauncher::Waiting(_) | ToLauncher::Listener | ToLauncher::Born(_) => {
+                return Err(link(Errno::EBADMSG));
+            }
         }
     }
     if let Some(failure) = drive::answer(child.link.as_fd()).map_err(link)? {
