@@ -84,12 +84,11 @@ pub(super) fn await_start(
     }
 }
 
-fn install_filter(program: &Program, link: &Link) -> Result<(), Failure> {
+fn install_filter(program: &Program, link: BorrowedFd<'_>) -> Result<(), Failure> {
     let Some((filter, flags)) = &program.seccomp else { return Ok(()) };
     if flags & NEW_LISTENER == 0 {
         return seccomp::install(filter, *flags).at(Step::Seccomp, 0).map(drop);
     }
-    let link = link.as_fd();
     seccomp::install_and_give(filter, *flags, &|listener| give(link, listener))
         .at(Step::Listener, 0)
 }
@@ -110,7 +109,7 @@ pub(super) fn execute(
     wanted: &ProcessPlan,
     program: &Program,
     path: &CStr,
-    link: &Link,
+    link: BorrowedFd<'_>,
 ) -> Result<Infallible, Failure> {
     process::lower_limits(wanted)?;
     if wanted.process.no_new_privileges {

@@ -84,7 +84,7 @@ fn statistics_come_at_an_interval_until_the_container_ends() -> Outcome {
     has_events()?;
     let container = Bundle::new().args(&["sleep", "60"]).start();
     let line = ["events", "--interval", "50ms", container.id()];
-    let mut events = container.bundle().sandbox().runtime(&line).spawn();
+    let events = container.bundle().sandbox().runtime(&line).spawn();
     assert!(eventually(|| objects(&events.stdout()).len() >= 3), "{:?}", events.stdout());
     container.kill("KILL");
     container.wait();
