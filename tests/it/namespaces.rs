@@ -4,7 +4,7 @@
 use nix::sched::CloneFlags;
 use serde_json::json;
 
-use crate::harness::{Bundle, Namespace, Outcome, Skip, needs, tests};
+use crate::harness::{Bundle, Namespace, Outcome, needs, tests};
 
 tests![
     a_listed_namespace_is_new,
@@ -121,22 +121,15 @@ fn a_pid_namespace_is_joined_by_path() -> Outcome {
 }
 
 fn a_mount_namespace_is_joined_by_path() -> Outcome {
-    needs::other_than("crun", "leaves its cgroup behind")?;
-    let first = Bundle::new().sh("echo ready; sleep 60").start();
-    first.says("ready");
-    let path = format!("/proc/{}/ns/mnt", first.pid);
-    let root = "/".to_owned();
-    let second = Bundle::new()
-        .join_namespace("mount", &path)
-        .set("/mounts", json!([]))
-        .set("/root/path", root)
-        .args(&["sleep", "60"]);
-    let created = second.try_create();
-    if created.code != 0 {
-        return Err(Skip("this runtime needs a mount namespace of its own".to_owned()));
-    }
-    let second = second.adopt();
-    assert_eq!(second.namespace("mnt"), first.namespace("mnt"));
+    let namespace = Namespace::new(CloneFlags::CLONE_NEWNS, "mnt");
+    let container = Bundle::new()
+        .join_namespace("mount", &namespace.path())
+        .set("/mounts", json!([{"destination": "/proc", "type": "proc", "source": "proc"}]))
+        .sh("ls -d /usr /bin; sleep 60")
+        .start();
+    container.says("/bin\n");
+    assert!(!container.stdout().contains("/usr"), "it still has a root of its own");
+    assert_eq!(container.namespace("mnt"), namespace.identity());
     Ok(())
 }
 

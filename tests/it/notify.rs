@@ -140,7 +140,10 @@ fn the_agent_gets_the_state_and_the_listener() -> Outcome {
     assert_eq!(state["fds"], json!(["seccompFd"]));
     assert_eq!(state["metadata"], "over to you");
     assert_eq!(state["pid"], pid);
-    assert_eq!(state["ociVersion"], "1.0.2");
+    // (Others name the version that they know, not that of the configuration.)
+    if needs::cloison().is_ok() {
+        assert_eq!(state["ociVersion"], "1.0.2");
+    }
     let inner = &state["state"];
     assert_eq!(inner["id"], container.id());
     assert_eq!(inner["pid"], pid);
@@ -158,6 +161,7 @@ fn the_agent_answers_for_the_call() -> Outcome {
 }
 
 fn it_works_without_no_new_privileges() -> Outcome {
+    needs::other_than("runc", "looks at the working directory under the filter")?;
     let (bundle, path) = calling_getcwd();
     let agent = agent(&path);
     assert_eq!(bundle.set("/process/noNewPrivileges", false).output(), "EXDEV");
@@ -213,6 +217,7 @@ fn an_agent_that_is_not_there_is_an_error() -> Outcome {
 }
 
 fn the_path_is_ignored_where_nothing_is_notified() -> Outcome {
+    needs::other_than("crun", "looks for the agent all the same")?;
     let filter = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/nonexistent"});
     Bundle::new().set("/linux/seccomp", filter).output();
     Ok(())
