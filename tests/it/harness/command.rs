@@ -177,7 +177,8 @@ impl Finished {
     /// (not by dying of a signal).
     #[track_caller]
     pub fn refused(self) -> Self {
-        assert!((1..128).contains(&self.code) || self.code == 255, "expected a refusal: {self}");
+        let by_signal = (128..=192).contains(&self.code);
+        assert!(self.code > 0 && !by_signal, "expected a refusal: {self}");
         self
     }
 
