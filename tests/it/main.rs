@@ -41,8 +41,8 @@ mod seccomp;
 mod sysctl;
 mod terminal;
 mod timens;
-mod userns;
 mod update;
+mod userns;
 
 fn main() -> ExitCode {
     if let Some(code) = harness::probe::main() {
