@@ -4,12 +4,16 @@
 //! cgroup-v1/memory.rst («OOM Control»).
 
 use super::Error;
-use super::tree::{read_file, reread, write_file};
-use crate::sys::notify::{self, News};
+use super::tree::reread;
+#[cfg(feature = "cgroup-v1")]
+use super::tree::{read_file, write_file};
+use crate::sys::notify::News;
 use crate::sys::{Errno, fd};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+#[cfg(feature = "cgroup-v1")]
+use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 /// The counters that tell of OOM, by the names of memory.events.
 pub type Counters = BTreeMap<String, u64>;
@@ -26,6 +30,7 @@ enum Kind {
     /// memory.events, and what it last said of kills.
     Unified { file: OwnedFd, kills: u64 },
     /// An eventfd that counts, and the cgroup to look at then.
+    #[cfg(feature = "cgroup-v1")]
     Legacy { counter: OwnedFd, dir: OwnedFd },
 }
 
@@ -44,10 +49,10 @@ impl Watch {
     }
 
     #[cfg(feature = "cgroup-v1")]
-    pub(super) fn legacy(dir: BorrowedFd<'_>, path: &Path) -> Result<Self, Error> {
+    pub(super) fn legacy(dir: BorrowedFd<'_>, path: &std::path::Path) -> Result<Self, Error> {
         let path = path.join("memory.oom_control");
         let register = || {
-            let counter = notify::counter()?;
+            let counter = crate::sys::notify::counter()?;
             let control = fd::openat(dir, c"memory.oom_control", fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
             let line = format!("{} {}", counter.as_raw_fd(), control.as_raw_fd());
             write_file(dir, c"cgroup.event_control", &line)?;
@@ -63,6 +68,7 @@ impl Watch {
     pub fn source(&self) -> (BorrowedFd<'_>, News) {
         match &self.kind {
             Kind::Unified { file, .. } => (file.as_fd(), News::Change),
+            #[cfg(feature = "cgroup-v1")]
             Kind::Legacy { counter, .. } => (counter.as_fd(), News::Input),
         }
     }
@@ -85,6 +91,7 @@ impl Watch {
                 *before = kills(&now);
                 Ok(grown.then_some(now))
             }
+            #[cfg(feature = "cgroup-v1")]
             Kind::Legacy { counter, dir } => {
                 match fd::read(counter.as_fd(), &mut [0; 8]) {
                     Ok(_) => {}
@@ -114,6 +121,7 @@ fn kills(counters: &Counters) -> u64 {
     counters.get("oom_kill").copied().unwrap_or(0)
 }
 
+#[cfg(feature = "cgroup-v1")]
 fn kill_count(text: &str) -> Counters {
     let mut all = counters(text);
     all.retain(|name, _| name == "oom_kill");

@@ -5,9 +5,11 @@
 //! nanoseconds, I/O is listed per device and operation. What runc does not tell, and only that, has
 //! names of its own: `memory.events`.
 
+#[cfg(feature = "cgroup-v1")]
 mod legacy;
 mod unified;
 
+#[cfg(feature = "cgroup-v1")]
 pub(super) use legacy::legacy;
 pub(super) use unified::unified;
 

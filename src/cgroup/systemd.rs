@@ -395,6 +395,49 @@ mod tests {
         assert_eq!(error.to_string(), "StartTransientUnit: no answer at the deadline");
     }
 
+    /// CG-54.
+    #[test]
+    fn properties_are_set_for_the_life_of_the_unit_and_waited_for() {
+        let body = Arc::new(Mutex::new((String::new(), Vec::new())));
+        let seen = Arc::clone(&body);
+        let (mut manager, asked) = manager(move |call| {
+            if call.member == "SetUnitProperties" {
+                *seen.lock().unwrap() = (call.signature.clone(), call.body.clone());
+            }
+            vec![fake::reply(call, "", Encoder::default())]
+        });
+        manager.set("c-1.scope", &scope().properties[1..2], soon()).unwrap();
+        assert_eq!(asked.lock().unwrap()[2..], ["SetUnitProperties", "Ping"]);
+        let (signature, bytes) = body.lock().unwrap().clone();
+        assert_eq!(signature, "sba(sv)");
+        let mut decoder = Decoder::new(&bytes);
+        assert_eq!(decoder.text().unwrap(), "c-1.scope");
+        assert_eq!(decoder.u32().unwrap(), 1, "not for the next boot");
+        let mut names = Vec::new();
+        decoder
+            .each(8, |d| {
+                d.align(8);
+                names.push(d.text()?.to_owned());
+                assert_eq!(d.signature()?, "t");
+                d.align(8);
+                assert_eq!((d.u32()?, d.u32()?), (4096, 0));
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(names, ["MemoryMax"]);
+        assert!(decoder.is_at_end());
+    }
+
+    /// CG-54.
+    #[test]
+    fn a_refused_property_is_an_error() {
+        let (mut manager, _) = manager(|call| {
+            vec![fake::error(call, "org.freedesktop.DBus.Error.PropertyReadOnly", "no")]
+        });
+        let error = manager.set("c-1.scope", &scope().properties, soon()).unwrap_err();
+        assert!(error.to_string().starts_with("call SetUnitProperties: "), "{error}");
+    }
+
     /// CG-53.
     #[test]
     fn stopping_a_unit_that_is_gone_is_no_error() {

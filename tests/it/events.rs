@@ -9,6 +9,7 @@ tests![
     statistics_are_one_object_on_one_line,
     statistics_count_what_the_container_does,
     statistics_come_at_an_interval_until_the_container_ends,
+    without_a_memory_controller_statistics_still_come,
     pressure_is_told,
     interfaces_are_those_of_the_container,
     an_oom_kill_is_told,
@@ -62,7 +63,7 @@ fn statistics_count_what_the_container_does() -> Outcome {
         let container = Bundle::new()
             .set("/linux/resources/memory/limit", 64 << 20)
             .set("/linux/resources/pids/limit", 20)
-            .sh("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 60 & echo done; wait")
+            .sh("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; sleep 60")
             .start();
         container.says("done");
         let event = only(&container.verb("events", &["--stats"], &[]).ok());
@@ -70,7 +71,7 @@ fn statistics_count_what_the_container_does() -> Outcome {
         assert_eq!(number("/data/memory/usage/limit"), 64 << 20);
         assert!(number("/data/memory/usage/usage") > 0);
         assert_eq!(number("/data/pids/limit"), 20);
-        assert_eq!(number("/data/pids/current"), 2);
+        assert!((1..=2).contains(&number("/data/pids/current")), "{event}");
         assert!(number("/data/cpu/usage/total") > 1_000_000, "{event}");
         assert!(number("/data/memory/raw/pgfault") > 0);
         if needs::cloison().is_ok() {
@@ -82,19 +83,35 @@ fn statistics_count_what_the_container_does() -> Outcome {
 
 fn statistics_come_at_an_interval_until_the_container_ends() -> Outcome {
     has_events()?;
-    needs::other_than("runc", "prints none where there is no memory controller")?;
+    where_controllers_are(&["memory"], |_| {
+        let container = Bundle::new().args(&["sleep", "60"]).start();
+        let line = ["events", "--interval", "50ms", container.id()];
+        let events = container.bundle().sandbox().runtime(&line).spawn();
+        assert!(eventually(|| objects(&events.stdout()).len() >= 3), "{:?}", events.stdout());
+        container.kill("KILL");
+        container.wait();
+        if needs::cloison().is_ok() {
+            events.finish().ok();
+        } else {
+            events.signal(nix::sys::signal::Signal::SIGTERM);
+            events.finish();
+        }
+    })
+}
+
+/// CG-71
+fn without_a_memory_controller_statistics_still_come() -> Outcome {
+    needs::cloison()?;
+    if needs::controller("memory").is_ok() {
+        return Err(crate::harness::Skip("this machine has a memory controller".to_owned()));
+    }
     let container = Bundle::new().args(&["sleep", "60"]).start();
     let line = ["events", "--interval", "50ms", container.id()];
     let events = container.bundle().sandbox().runtime(&line).spawn();
-    assert!(eventually(|| objects(&events.stdout()).len() >= 3), "{:?}", events.stdout());
+    assert!(eventually(|| objects(&events.stdout()).len() >= 2), "{:?}", events.stdout());
     container.kill("KILL");
     container.wait();
-    if needs::cloison().is_ok() {
-        events.finish().ok();
-    } else {
-        events.signal(nix::sys::signal::Signal::SIGTERM);
-        events.finish();
-    }
+    events.finish().ok().complains("OOM kills are not told");
     Ok(())
 }
 

@@ -135,7 +135,7 @@ fn a_stopped_container_has_none() -> Outcome {
     if needs::cloison().is_ok() {
         refusal.refused().complains("container not running");
     }
-    Sandbox::new().runtime(&["ps", "nobody"]).finish().refused();
+    assert_ne!(Sandbox::new().runtime(&["ps", "nobody"]).finish().code, 0);
     Ok(())
 }
 

@@ -172,7 +172,7 @@ fn a_failed_update_of_files_changes_nothing() -> Outcome {
 }
 
 fn a_broken_document_changes_nothing() -> Outcome {
-    needs::other_than("crun", "takes an empty document for no change")?;
+    needs::other_than("crun", "takes an empty document for no limits")?;
     let container = sleeping().start();
     for text in ["", "{", "[]", "{\"cpu\": {\"shares\": \"x\"}}"] {
         let line = ["update", "-r", "-", container.id()];

@@ -60,6 +60,7 @@ fn the_unified_hierarchy_is_told_in_the_words_of_the_legacy_ones() {
 }
 
 /// CG-70.
+#[cfg(feature = "cgroup-v1")]
 #[test]
 fn legacy_counters_are_told_as_they_are() {
     let fake = Fake::new(&[
