@@ -27,6 +27,8 @@ pub struct Surroundings<'a> {
     pub id: &'a ContainerId,
     /// Whether the container has a user namespace of its own.
     pub own_users: bool,
+    /// Whether the caller is in a user namespace that is not the machine's.
+    pub within_users: bool,
     /// Whether it has a session keyring of its own.
     pub own_keyring: bool,
     /// Capabilities that the caller can hand on.
@@ -166,6 +168,7 @@ pub fn resolve(loaded: &Loaded, around: Surroundings<'_>) -> Result<ExecPlan, Er
         grantable: around.grantable,
         selinux: around.selinux,
         own_users: around.own_users,
+        within_users: around.within_users,
         descriptors: around.descriptors,
     };
     let wanted = resolve_process(&loaded.spec, means, &mut warnings)?;

@@ -36,13 +36,14 @@ mod pause;
 mod process;
 mod ps;
 mod rootfs;
+mod rootless;
 mod run;
 mod seccomp;
 mod sysctl;
 mod terminal;
 mod timens;
-mod userns;
 mod update;
+mod userns;
 
 fn main() -> ExitCode {
     if let Some(code) = harness::probe::main() {
@@ -94,6 +95,7 @@ fn all() -> Vec<harness::Test> {
         ("timens", timens::tests()),
         ("idmap", idmap::tests()),
         ("userns", userns::tests()),
+        ("rootless", rootless::tests()),
         ("bad_input", bad_input::tests()),
         ("contracts", contracts::tests()),
         ("explain", explain::tests()),
