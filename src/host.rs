@@ -4,7 +4,7 @@ pub mod cgroup;
 
 use crate::plan::caps::Grantable;
 use crate::plan::cgroup::Privilege;
-use crate::sys::{Errno, cred, process};
+use crate::sys::{Errno, cred, fd, process};
 use cgroup::{CgroupFacts, Own};
 
 /// The facts.
@@ -12,6 +12,8 @@ use cgroup::{CgroupFacts, Own};
 pub struct Host {
     /// Effective user id of the caller.
     pub euid: u32,
+    /// Whom root of the caller's user namespace is outside of it; none in the first one.
+    pub outer_uid: Option<u32>,
     /// Capabilities that the caller can hand on.
     pub grantable: Grantable,
     /// Cgroup hierarchies.
@@ -43,6 +45,7 @@ impl Host {
     pub fn probe(own: Own) -> Result<Self, Error> {
         Ok(Self {
             euid: process::geteuid(),
+            outer_uid: outer_uid(),
             grantable: grantable()?,
             cgroups: CgroupFacts::probe(own)?,
             selinux: selinux(),
@@ -52,10 +55,33 @@ impl Host {
     /// What the caller may do.
     pub fn privilege(&self) -> Privilege {
         match self.euid {
-            0 => Privilege::Full,
+            0 => self.outer_uid.map_or(Privilege::Full, |uid| Privilege::Confined { uid }),
             uid => Privilege::Confined { uid },
         }
     }
+}
+
+/// The inode of the first user namespace (PROC_USER_INIT_INO of linux/proc_ns.h).
+const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
+
+/// Whether the caller is root of the machine, not only of a user namespace.
+pub fn is_root() -> bool {
+    process::geteuid() == 0 && outer_uid().is_none()
+}
+
+/// Whom root of this user namespace is outside of it; none in the first one.
+pub fn outer_uid() -> Option<u32> {
+    let own = fd::stat_at(fd::cwd(), c"/proc/self/ns/user").ok()?;
+    if own.ino == FIRST_USER_NAMESPACE {
+        return None;
+    }
+    let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+    let outer = map.lines().find_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        (numbers.next()? == Ok(0)).then(|| numbers.next()?.ok())?
+    });
+    // Without a map nothing is known but that root is not the machine's.
+    Some(outer.unwrap_or(u32::MAX))
 }
 
 /// Capabilities that the caller can hand on.

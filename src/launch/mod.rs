@@ -169,6 +169,26 @@ pub enum Error {
         /// What to do about it.
         hint: Option<&'static str>,
     },
+    /// Only a program of the administrator's may map other ids than the caller's own.
+    #[error("{pointer}: {helper} is not installed, and without it only id {own} can be mapped")]
+    NoIdHelper {
+        /// JSON pointer of the maps.
+        pointer: String,
+        /// The program.
+        helper: &'static str,
+        /// The caller's own id.
+        own: u32,
+    },
+    /// That program has refused.
+    #[error("{pointer}: {helper}: {why}")]
+    IdHelper {
+        /// JSON pointer of the maps.
+        pointer: String,
+        /// The program.
+        helper: &'static str,
+        /// What it said.
+        why: String,
+    },
     /// The OOM score of a container in a user namespace.
     #[error("/process/oomScoreAdj: write {score} to oom_score_adj")]
     OomScore {

@@ -2,36 +2,121 @@
 
 use super::Error;
 use crate::plan::Plan;
-use crate::plan::idmap::{IdMaps, map_file};
+use crate::plan::caps;
+use crate::plan::idmap::{IdMaps, Range, map_file};
 use crate::plan::mounts::{Content, Mount};
 use crate::plan::namespaces::Kind;
 use crate::sys::mount::{self, Reach};
 use crate::sys::process::{self, Block, Cloned, Who, ns};
-use crate::sys::{Errno, fd, socket};
+use crate::sys::{Errno, cred, fd, socket};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
 
 /// The kernel takes maps of less than a page of text (user_namespaces(7)).
 const PAGE: usize = 4096;
 
+/// Whether ids are users or groups: their files, their JSON pointer, who maps them for those
+/// without the privilege.
+struct Ids<'a> {
+    ranges: &'a [Range],
+    file: &'static str,
+    list: &'static str,
+    helper: &'static str,
+    /// The caller's own id, which anybody may map.
+    own: u32,
+    capability: u8,
+}
+
+impl Ids<'_> {
+    fn only_own(&self) -> bool {
+        matches!(self.ranges, [range] if range.count == 1 && range.outside == self.own)
+    }
+}
+
 /// Writes the id maps of the user namespace that process `pid` is in; `parent` is the JSON
 /// pointer that holds them.
 pub(super) fn write_maps(pid: i32, maps: &IdMaps, parent: &str) -> Result<(), Error> {
+    let held = cred::capget().map_or(0, |sets| sets.effective);
     // Groups before users, as engines' tools do; as root the order makes no difference.
-    for (file, list, ranges) in
-        [("gid_map", "gidMappings", &maps.gids), ("uid_map", "uidMappings", &maps.uids)]
-    {
-        let text = map_file(ranges);
-        let hint =
-            (text.len() >= PAGE).then_some("the kernel takes less than 4096 bytes of ranges");
-        write_proc(pid, file, &text).map_err(|source| Error::IdMaps {
-            pointer: format!("{parent}/{list}"),
-            path: format!("/proc/{pid}/{file}"),
-            source,
-            hint,
-        })?;
+    let both = [
+        Ids {
+            ranges: &maps.gids,
+            file: "gid_map",
+            list: "gidMappings",
+            helper: "newgidmap",
+            own: process::getegid(),
+            capability: caps::SETGID,
+        },
+        Ids {
+            ranges: &maps.uids,
+            file: "uid_map",
+            list: "uidMappings",
+            helper: "newuidmap",
+            own: process::geteuid(),
+            capability: caps::SETUID,
+        },
+    ];
+    for ids in both {
+        let pointer = format!("{parent}/{}", ids.list);
+        if held & (1 << ids.capability) != 0 {
+            write_map(pid, &ids, pointer)?;
+        } else if ids.only_own() {
+            if ids.capability == caps::SETGID {
+                // Who may leave groups may get past permissions that a group is denied
+                // (user_namespaces(7)).
+                write_file(pid, "setgroups", "deny", &pointer, None)?;
+            }
+            write_map(pid, &ids, pointer)?;
+        } else {
+            map_by_helper(pid, &ids, pointer)?;
+        }
     }
     Ok(())
+}
+
+fn write_map(pid: i32, ids: &Ids<'_>, pointer: String) -> Result<(), Error> {
+    let text = map_file(ids.ranges);
+    let hint = (text.len() >= PAGE).then_some("the kernel takes less than 4096 bytes of ranges");
+    write_file(pid, ids.file, &text, &pointer, hint)
+}
+
+fn write_file(
+    pid: i32,
+    file: &str,
+    text: &str,
+    pointer: &str,
+    hint: Option<&'static str>,
+) -> Result<(), Error> {
+    write_proc(pid, file, text).map_err(|source| Error::IdMaps {
+        pointer: pointer.to_owned(),
+        path: format!("/proc/{pid}/{file}"),
+        source,
+        hint,
+    })
+}
+
+/// Has ids mapped that the administrator has given to the caller (subuid(5)).
+fn map_by_helper(pid: i32, ids: &Ids<'_>, pointer: String) -> Result<(), Error> {
+    let helper = ids.helper;
+    let numbers = ids.ranges.iter().flat_map(|range| [range.inside, range.outside, range.count]);
+    let output = Command::new(helper)
+        .arg(pid.to_string())
+        .args(numbers.map(|number| number.to_string()))
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let why = if said.is_empty() { output.status.to_string() } else { said };
+            Err(Error::IdHelper { pointer, helper, why })
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::NoIdHelper { pointer, helper, own: ids.own })
+        }
+        Err(error) => Err(Error::IdHelper { pointer, helper, why: error.to_string() }),
+    }
 }
 
 /// Writes a file below /proc/PID by one write(2).

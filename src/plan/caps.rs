@@ -17,6 +17,10 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 pub const LAST: u8 = NAMES.len() as u8 - 1;
 /// Number of `CAP_SYS_ADMIN` (capabilities(7)).
 pub const SYS_ADMIN: u8 = 21;
+/// Number of `CAP_SETGID`.
+pub const SETGID: u8 = 6;
+/// Number of `CAP_SETUID`.
+pub const SETUID: u8 = 7;
 /// Number of `CAP_SYS_RESOURCE` (capabilities(7)).
 pub const SYS_RESOURCE: u8 = 24;
 

@@ -291,6 +291,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         grantable: host.grantable,
         selinux: host.selinux,
         own_users: namespaces.has(Kind::User),
+        within_users: host.outer_uid.is_some(),
         descriptors: request.descriptors,
     };
     let process = resolve_process(spec, means, &mut warnings)?;
@@ -366,6 +367,8 @@ struct Means {
     selinux: bool,
     /// Whether the container has a user namespace of its own.
     own_users: bool,
+    /// Whether the caller is in a user namespace that is not the machine's.
+    within_users: bool,
     /// Descriptors above the standard streams.
     descriptors: Descriptors,
 }
@@ -404,7 +407,7 @@ fn resolve_process(
         )?,
         lsm,
         grantable,
-        setgroups_denied: means.own_users,
+        setgroups_denied: means.own_users || means.within_users,
     }))
 }
 

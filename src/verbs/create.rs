@@ -188,7 +188,7 @@ fn whose_cgroup(loaded: &Loaded) -> Own {
     let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
     match path.filter(|path| !path.as_os_str().is_empty()) {
         Some(path) if path.is_absolute() => Own::Skip,
-        None if crate::sys::process::geteuid() == 0 => Own::Skip,
+        None if crate::host::is_root() => Own::Skip,
         _ => Own::Read,
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn destroy(entry: &Entry, record: Option<&Record>, warn: Warn<'_>) ->
 }
 
 /// Kills the first process and waits for its end.
-fn end_init(record: &Record, deadline: Instant) -> Result<(), Error> {
+pub(super) fn end_init(record: &Record, deadline: Instant) -> Result<(), Error> {
     let Some(init) = record.init else { return Ok(()) };
     let found = init.identity.find(init.pid);
     let Some(pidfd) = found.map_err(Error::system("look for the container's process"))? else {

@@ -7,6 +7,7 @@ use crate::state::{Entry, Record, Status};
 use crate::sys::Errno;
 use crate::wire::{Step, ToInit};
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 /// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,13 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     let answer = launch::await_start(id.as_str(), &record, gate.as_fd());
     drop(gate);
     entry.remove_gate()?;
+    if answer.is_err() {
+        // Its filter may keep it from seeing that it will not be started, or from ending.
+        let deadline = Instant::now() + launch::END_DEADLINE;
+        if let Err(error) = super::delete::end_init(&record, deadline) {
+            warn(&crate::error::sentence(&error));
+        }
+    }
     if let Some(failure) = answer? {
         if failure.step == Step::StartContainerHook {
             // runtime.md, Lifecycle, step 8: the container is stopped and destroyed.

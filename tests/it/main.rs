@@ -37,6 +37,7 @@ mod pause;
 mod process;
 mod ps;
 mod rootfs;
+mod rootless;
 mod run;
 mod seccomp;
 mod sysctl;
@@ -96,6 +97,7 @@ fn all() -> Vec<harness::Test> {
         ("timens", timens::tests()),
         ("idmap", idmap::tests()),
         ("userns", userns::tests()),
+        ("rootless", rootless::tests()),
         ("bad_input", bad_input::tests()),
         ("contracts", contracts::tests()),
         ("explain", explain::tests()),

@@ -127,7 +127,7 @@ fn calling_getcwd() -> (Bundle, PathBuf) {
     (notifying(bundle, &path, &["getcwd"]), path)
 }
 
-/// SEC-7
+/// LAUNCH-18
 fn the_agent_gets_the_state_and_the_listener() -> Outcome {
     let (bundle, path) = calling_getcwd();
     let agent = agent(&path);
@@ -185,7 +185,7 @@ fn it_works_in_a_user_namespace() -> Outcome {
     Ok(())
 }
 
-/// SEC-8
+/// LAUNCH-18
 fn the_runtime_needs_no_call_of_the_profile_before_the_agent_is_there() -> Outcome {
     needs::other_than("runc", "needs read, close and futex itself")?;
     let bundle = Bundle::new().with_probe().args(&["/probe", "syscall", GETCWD, "0", "0"]);
@@ -199,6 +199,7 @@ fn the_runtime_needs_no_call_of_the_profile_before_the_agent_is_there() -> Outco
     Ok(())
 }
 
+/// LAUNCH-19
 fn an_agent_that_is_not_there_is_an_error() -> Outcome {
     let (bundle, path) = calling_getcwd();
     let refusal = bundle.run().refused();

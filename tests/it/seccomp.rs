@@ -354,7 +354,7 @@ fn children_inherit_the_filter() -> Outcome {
     Ok(())
 }
 
-/// SEC-9
+/// LAUNCH-20
 fn a_profile_is_compiled_once() -> Outcome {
     needs::cloison()?;
     let filter = rule(json!({

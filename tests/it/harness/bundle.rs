@@ -141,6 +141,22 @@ impl Bundle {
             .set("/linux/gidMappings", ids)
     }
 
+    /// Makes it one that user `id` can run: in a user namespace with this
+    /// one id as root, and in a sandbox that is the user's.
+    pub fn for_user(self, id: u32) -> Self {
+        rootfs::give(&self.rootfs(), id);
+        for dir in [self.sandbox.path(), &self.dir()] {
+            std::os::unix::fs::chown(dir, Some(id), Some(id)).expect("change the owner");
+        }
+        let ids = json!([{"containerID": 0, "hostID": id, "size": 1}]);
+        let terminals = json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
+        self.push("/linux/namespaces", json!({"type": "user"}))
+            .set("/linux/uidMappings", ids.clone())
+            .set("/linux/gidMappings", ids)
+            .set("/mounts/2/options", terminals)
+            .unset("/linux/cgroupsPath")
+    }
+
     /// Puts the suite's own static binary at `/probe` (see [`super::probe`]).
     pub fn with_probe(self) -> Self {
         let exe = std::env::current_exe().expect("own path");

@@ -57,6 +57,13 @@ impl Invocation {
         self
     }
 
+    /// Runs the command as an ordinary user whose group has the same number.
+    pub fn user(mut self, id: u32) -> Self {
+        std::os::unix::process::CommandExt::uid(&mut self.command, id);
+        std::os::unix::process::CommandExt::gid(&mut self.command, id);
+        self
+    }
+
     /// Feeds `text` to the command.
     pub fn input(mut self, text: &str) -> Self {
         let path = self.output.with_extension("stdin");

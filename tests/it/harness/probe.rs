@@ -14,6 +14,10 @@ use nix::errno::Errno;
 pub fn main() -> Option<ExitCode> {
     let args: Vec<String> = std::env::args().collect();
     let name = std::path::Path::new(args.first()?).file_name()?;
+    if name == "newuidmap" || name == "newgidmap" {
+        map_ids(name.to_str()?, &args[1..]);
+        return Some(ExitCode::SUCCESS);
+    }
     if name != "probe" {
         return None;
     }
@@ -27,6 +31,14 @@ pub fn main() -> Option<ExitCode> {
         }
     }
     Some(ExitCode::SUCCESS)
+}
+
+/// As the programs of those names: `newuidmap PID INSIDE OUTSIDE COUNT …`, but
+/// for any ids.
+fn map_ids(name: &str, args: &[String]) {
+    let file = format!("/proc/{}/{}", args[0], name.replace("new", "").replace("map", "_map"));
+    let text: Vec<String> = args[1..].chunks(3).map(|range| range.join(" ")).collect();
+    std::fs::write(file, text.join("\n")).expect("write the map");
 }
 
 fn syscall(numbers: &[String]) {

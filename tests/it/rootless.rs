@@ -1,0 +1,201 @@
+//! `rootless`: containers of ordinary users, and of those who are root in a
+//! user namespace alone (user_namespaces(7)).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::harness::{Bundle, Finished, Outcome, needs, runtime_path, tests};
+
+tests![
+    a_user_runs_a_container,
+    a_user_goes_through_all_verbs,
+    one_id_needs_no_helper,
+    the_hosts_devices_are_bound,
+    the_root_of_the_container_may_have_another_number,
+    other_ids_need_a_helper,
+    a_helper_maps_other_ids,
+    supplementary_groups_are_refused,
+    the_default_state_lies_in_the_run_time_directory,
+    root_of_a_user_namespace_runs_a_container,
+];
+
+const USER: u32 = 12_345;
+
+fn bundle() -> Bundle {
+    Bundle::new().for_user(USER)
+}
+
+fn run(bundle: &Bundle) -> Finished {
+    bundle.invoke("run", &[]).user(USER).finish()
+}
+
+fn user_namespaces() -> Outcome {
+    let limit = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+    if limit.trim() == "0" { needs::path("/user namespaces for ordinary users") } else { Ok(()) }
+}
+
+/// NS-8
+fn a_user_runs_a_container() -> Outcome {
+    user_namespaces()?;
+    assert_eq!(run(&bundle().args(&["id", "-u"])).ok().stdout, "0\n");
+    Ok(())
+}
+
+fn a_user_goes_through_all_verbs() -> Outcome {
+    user_namespaces()?;
+    let bundle = bundle().args(&["sleep", "100"]);
+    let verb = |line: &[&str]| bundle.sandbox().runtime(line).user(USER).finish().ok();
+    let output = bundle.dir().join("container");
+    bundle.invoke("create", &[]).user(USER).keeping_output_in(output).finish().ok();
+    let id = bundle.id();
+    let status = || {
+        let state: serde_json::Value = serde_json::from_str(&verb(&["state", id]).stdout).unwrap();
+        state["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(), "created");
+    verb(&["start", id]);
+    assert_eq!(status(), "running");
+    verb(&["kill", id, "KILL"]);
+    assert!(crate::harness::eventually(|| status() == "stopped"));
+    verb(&["delete", id]);
+    Ok(())
+}
+
+/// NS-9
+fn one_id_needs_no_helper() -> Outcome {
+    user_namespaces()?;
+    let bundle = bundle().args(&["cat", "/proc/self/setgroups", "/proc/self/uid_map"]);
+    let output = bundle.invoke("run", &[]).user(USER).env("PATH", "/nonexistent").finish().ok();
+    let words: Vec<&str> = output.stdout.split_whitespace().collect();
+    assert_eq!(words, ["deny", "0", "12345", "1"]);
+    Ok(())
+}
+
+fn the_hosts_devices_are_bound() -> Outcome {
+    user_namespaces()?;
+    let script = "echo x >/dev/null && head -c 1 /dev/zero | wc -c && stat -c %t:%T /dev/full";
+    assert_eq!(run(&bundle().sh(script)).ok().stdout, "1\n1:7\n");
+    Ok(())
+}
+
+/// NS-12
+fn the_root_of_the_container_may_have_another_number() -> Outcome {
+    user_namespaces()?;
+    let ids = json!([{"containerID": 1000, "hostID": USER, "size": 1}]);
+    let bundle = bundle()
+        .set("/linux/uidMappings", ids.clone())
+        .set("/linux/gidMappings", ids)
+        .set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    assert_eq!(run(&bundle.args(&["id", "-u"])).ok().stdout, "1000\n");
+    Ok(())
+}
+
+fn of_two_ranges(bundle: Bundle) -> Bundle {
+    let ids = json!([
+        {"containerID": 0, "hostID": USER, "size": 1},
+        {"containerID": 1, "hostID": 200_000, "size": 1000},
+    ]);
+    bundle.set("/linux/uidMappings", ids.clone()).set("/linux/gidMappings", ids)
+}
+
+/// NS-10
+fn other_ids_need_a_helper() -> Outcome {
+    user_namespaces()?;
+    needs::cloison()?;
+    let bundle = of_two_ranges(bundle());
+    let refusal = bundle.invoke("run", &[]).user(USER).env("PATH", "/nonexistent").finish();
+    refusal
+        .refused()
+        .complains("/linux/gidMappings: newgidmap is not installed")
+        .complains("12345");
+    Ok(())
+}
+
+/// Programs that map any ids for anybody, as long as the directory is there.
+fn helpers(bundle: &Bundle) -> PathBuf {
+    let dir = bundle.host_dir("helpers");
+    for name in ["newuidmap", "newgidmap"] {
+        let file = dir.join(name);
+        fs::copy(std::env::current_exe().unwrap(), &file).unwrap();
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o4755)).unwrap();
+    }
+    dir
+}
+
+fn a_helper_maps_other_ids() -> Outcome {
+    user_namespaces()?;
+    let bundle = of_two_ranges(bundle())
+        .args(&["cat", "/proc/self/uid_map", "/proc/self/gid_map"])
+        .set("/process/user/additionalGids", json!([5, 7]));
+    let path = helpers(&bundle);
+    let output = bundle.invoke("run", &[]).user(USER).env("PATH", &path).finish().ok();
+    let words: Vec<&str> = output.stdout.split_whitespace().collect();
+    let map = ["0", "12345", "1", "1", "200000", "1000"];
+    assert_eq!(words, [map, map].concat());
+    Ok(())
+}
+
+fn supplementary_groups_are_refused() -> Outcome {
+    user_namespaces()?;
+    let refusal = run(&bundle().set("/process/user/additionalGids", json!([0]))).refused();
+    needs::cloison()?;
+    refusal.complains("/process/user/additionalGids");
+    Ok(())
+}
+
+/// CLI-5
+fn the_default_state_lies_in_the_run_time_directory() -> Outcome {
+    user_namespaces()?;
+    needs::cloison()?;
+    let bundle = bundle().args(&["sleep", "100"]);
+    bundle.write();
+    let dir = bundle.host_dir("run");
+    std::os::unix::fs::chown(&dir, Some(USER), Some(USER)).unwrap();
+    let verb = |line: &[&str]| {
+        let command = bundle.sandbox().bare_runtime(line).user(USER);
+        command.env("XDG_RUNTIME_DIR", &dir).finish().ok()
+    };
+    verb(&["create", "--bundle", bundle.dir().to_str().unwrap(), bundle.id()]);
+    assert!(dir.join("cloison").join(bundle.id()).is_dir());
+    verb(&["delete", "--force", bundle.id()]);
+    Ok(())
+}
+
+/// NS-11
+fn root_of_a_user_namespace_runs_a_container() -> Outcome {
+    user_namespaces()?;
+    needs::path("/usr/bin/unshare")?;
+    for own_users in [false, true] {
+        let mut bundle = bundle().args(&["id", "-u"]);
+        if own_users {
+            let ids = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
+            bundle = bundle.set("/linux/uidMappings", ids.clone()).set("/linux/gidMappings", ids);
+        } else {
+            bundle = bundle
+                .without_namespace("user")
+                .unset("/linux/uidMappings")
+                .unset("/linux/gidMappings");
+        }
+        bundle.write();
+        let (root, dir, runtime) = (bundle.sandbox().root(), bundle.dir(), runtime_path());
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let line = [
+            "--user",
+            "--map-root-user",
+            "--mount",
+            &text(&runtime),
+            "--root",
+            &text(&root),
+            "run",
+            "--bundle",
+            &text(&dir),
+            bundle.id(),
+        ];
+        let nested = bundle.sandbox().program(Path::new("/usr/bin/unshare"), &line);
+        assert_eq!(nested.user(USER).finish().ok().stdout, "0\n");
+    }
+    Ok(())
+}
