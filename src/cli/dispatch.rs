@@ -27,13 +27,18 @@ pub fn dispatch(options: Options, caller: Caller, reporter: &mut Reporter) -> Re
         let sentence = "no command given, see cloison --help".to_owned();
         return Err(Error::Usage { sentence });
     };
-    if caller == Caller::Command && matches!(verb, Verb::Run(_) | Verb::Create(_)) {
+    let enters = matches!(verb, Verb::Run(_) | Verb::Create(_) | Verb::Exec(_));
+    if caller == Caller::Command && enters {
         // These put a process into a container. Before any other work: it starts all over.
         crate::launch::seal::ensure()?;
     }
     reporter.debug(&format_args!("cloison {}: {verb:?}", verbs::features::VERSION));
     match verb {
         Verb::Run(run) => return self::run(&globals, run, reporter),
+        Verb::Exec(exec) => {
+            let request = super::exec::request(*exec)?;
+            return Ok(verbs::exec::exec(&context(&globals)?, &request, &mut warn(reporter))?);
+        }
         Verb::Create(create) => self::create(&globals, create, reporter),
         Verb::Start(start) => {
             Ok(verbs::start::start(&context(&globals)?, &id(&start.id)?, &mut warn(reporter))?)

@@ -4,6 +4,7 @@
 //! command ends.
 
 mod dispatch;
+mod exec;
 mod normalise;
 mod options;
 mod output;
@@ -38,10 +39,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>, caller: Caller) -> u8 {
         Ok(reporter) => reporter,
         Err(error) => return report::Reporter::stderr().failure(&error.into()),
     };
-    match dispatch::dispatch(options, caller, &mut reporter) {
-        Ok(status) => status,
-        Err(error) => reporter.failure(&error),
-    }
+    let failure = match options.verb {
+        Some(options::Verb::Exec(_)) => exec::FAILURE,
+        _ => crate::error::FAILURE,
+    };
+    dispatch::dispatch(options, caller, &mut reporter).unwrap_or_else(|error| {
+        reporter.failure(&error);
+        failure
+    })
 }
 
 /// Why a command failed.

@@ -96,6 +96,8 @@ pub enum Verb {
     Run(Run),
     /// Let the process of a created container go
     Start(Start),
+    /// Execute another program in a container
+    Exec(Box<Exec>),
     /// Print the state of a container as JSON
     State(State),
     /// Send a signal to a container's process
@@ -185,6 +187,80 @@ pub struct Run {
     /// Do not adopt the container's orphans
     #[arg(long)]
     pub no_subreaper: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Exec {
+    #[arg(value_name = "CONTAINER_ID")]
+    pub id: String,
+    /// Program and arguments, unless --process names a file
+    #[arg(
+        value_name = "PROGRAM",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        conflicts_with = "process",
+        required_unless_present = "process"
+    )]
+    pub args: Vec<String>,
+    /// File that describes the process as config.json does
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "cwd", "env", "user", "additional_gids", "process_label", "apparmor", "no_new_privs",
+            "cap",
+        ]
+    )]
+    pub process: Option<PathBuf>,
+    /// Working directory in the container
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+    /// One more variable
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// User id, and group id if it is to be another one
+    #[arg(short, long, value_name = "UID[:GID]")]
+    pub user: Option<String>,
+    /// One more supplementary group
+    #[arg(short = 'g', long, value_name = "GID")]
+    pub additional_gids: Vec<String>,
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Do not wait for the process
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Unix socket that is sent the terminal's master side
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// Unix socket that is sent a pidfd of the process
+    #[arg(long, value_name = "SOCKET")]
+    pub pidfd_socket: Option<PathBuf>,
+    /// File for the process id, written once the program runs
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// SELinux label
+    #[arg(long, value_name = "LABEL")]
+    pub process_label: Option<String>,
+    /// AppArmor profile
+    #[arg(long, value_name = "PROFILE")]
+    pub apparmor: Option<String>,
+    /// Gain no privileges by execve
+    #[arg(long)]
+    pub no_new_privs: bool,
+    /// One more capability
+    #[arg(short, long, value_name = "CAPABILITY")]
+    pub cap: Vec<String>,
+    /// Pass this many descriptors after the three standard ones and $LISTEN_FDS
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+    /// Do not refuse a paused container but wait until it is resumed
+    #[arg(long)]
+    pub ignore_paused: bool,
+    /// Go to a cgroup below the container's, on v1 to a different one for each controller
+    #[arg(long, value_name = "[CONTROLLER,...:]PATH")]
+    pub cgroup: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@
 //! (specs/22-init.md says for each step why it stands where it stands).
 
 mod devices;
+pub mod enter;
 mod exec;
 mod hooks;
 mod mounts;
@@ -15,9 +16,11 @@ mod process;
 mod rootfs;
 mod tty;
 
+use namespaces::Sight;
 pub use hooks::{Fault, Hook, StateText};
 
 use crate::plan::Plan;
+use crate::plan::namespaces::Kind;
 use crate::sys::seccomp::SockFilter;
 use crate::sys::{self, Errno, fd, noalloc};
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
@@ -124,7 +127,7 @@ pub fn run(plan: &Plan, input: &mut Input) -> ! {
 
 /// The story, one step after the other.
 fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, Failure> {
-    namespaces::tether(plan)?;
+    namespaces::tether(Sight::of(plan))?;
     if input.waits.placement {
         wait_for_launcher(input.link.as_fd(), Step::AwaitPlacement)?;
     }
@@ -159,7 +162,8 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
 
     let kept = [Some(input.link.as_raw_fd()), input.gate.as_ref().map(AsRawFd::as_raw_fd)];
     if let (Some(wanted), Some(program)) = (&plan.process, &mut input.program) {
-        process::limit(plan, wanted, procfs.as_ref())?;
+        let score = wanted.process.oom_score_adj.filter(|_| !plan.namespaces.has(Kind::User));
+        process::limit(wanted, score, procfs.as_ref())?;
         tty::become_standard_streams(wanted, terminal.as_ref())?;
         process::change_identity(wanted)?;
         let (home, listener) =

@@ -9,11 +9,27 @@ use crate::sys::{self, Errno, fd, process};
 use crate::wire::{Failure, Step, ToLauncher};
 use std::os::fd::AsFd;
 
+/// Who may look into a process at its birth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Nobody without privilege.
+    Hidden,
+    /// Its user, who is the launcher's.
+    Open,
+}
+
+impl Sight {
+    /// A launcher without privilege has to write below /proc/PID for a user namespace.
+    pub(super) fn of(plan: &Plan) -> Self {
+        if plan.namespaces.has(Kind::User) { Self::Open } else { Self::Hidden }
+    }
+}
+
 /// Dies with the launcher from now on. A launcher that is dead already is seen by the first
 /// frame, which finds no receiver.
-pub(super) fn tether(plan: &Plan) -> Result<(), Failure> {
+pub(super) fn tether(sight: Sight) -> Result<(), Failure> {
     process::die_with_parent().at(Step::Tether, 0)?;
-    if !plan.namespaces.has(Kind::User) {
+    if sight == Sight::Hidden {
         process::set_undumpable().at(Step::Tether, 0)?;
     }
     // The name is for people; a kernel that refuses it loses nothing.
@@ -56,12 +72,16 @@ pub(super) fn become_root(plan: &Plan) -> Result<(), Failure> {
     if !plan.namespaces.has(Kind::User) {
         return Ok(());
     }
+    take_ids(plan.id_maps.as_ref().map_or((0, 0), IdMaps::root))
+}
+
+/// Becomes that user and group of the user namespace, without further groups.
+pub(super) fn take_ids((uid, gid): (u32, u32)) -> Result<(), Failure> {
     match sys::cred::setgroups(&[]) {
         // Denied in namespaces that an ordinary user made (user_namespaces(7)).
         Ok(()) | Err(Errno::EPERM) => {}
         other => return other.at(Step::BecomeRoot, 0),
     }
-    let (uid, gid) = plan.id_maps.as_ref().map_or((0, 0), IdMaps::root);
     sys::cred::setresgid(gid).at(Step::BecomeRoot, 0)?;
     sys::cred::setresuid(uid).at(Step::BecomeRoot, 0)?;
     // A change of ids clears both (prctl(2)).

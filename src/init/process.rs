@@ -2,8 +2,7 @@
 
 use super::At;
 use super::paths::write_proc;
-use crate::plan::namespaces::Kind;
-use crate::plan::{Descriptors, Plan, ProcessPlan};
+use crate::plan::{Descriptors, ProcessPlan};
 use crate::sys::cred::{self, CapSets};
 use crate::sys::fd::{self, Decimal, PathBuffer};
 use crate::sys::mount::FsContext;
@@ -25,14 +24,23 @@ pub(super) fn procfs_if(needed: bool) -> Result<Option<OwnedFd>, Failure> {
     open().at(Step::Procfs, 0).map(Some)
 }
 
+/// Restricts the process to the CPUs that are meant for those that join a container (config.md,
+/// execCPUAffinity), once it is in the container's cgroup.
+pub(super) fn choose_cpus(wanted: &ProcessPlan) -> Result<(), Failure> {
+    match &wanted.affinity.last {
+        Some(cpus) => sched::set_affinity(&cpus.0).at(Step::Affinity, 0),
+        None => Ok(()),
+    }
+}
+
 /// Limits, priorities, execution domain and labels: what has to be said while still privileged.
+///
+/// In a user namespace the file of `score` belongs to nobody there: the launcher sees to it.
 pub(super) fn limit(
-    plan: &Plan,
     wanted: &ProcessPlan,
+    score: Option<i32>,
     procfs: Option<&OwnedFd>,
 ) -> Result<(), Failure> {
-    // In a user namespace the file belongs to nobody there: the launcher has written it.
-    let score = wanted.process.oom_score_adj.filter(|_| !plan.namespaces.has(Kind::User));
     if let (Some(value), Some(procfs)) = (score, procfs) {
         write_oom_score(procfs.as_fd(), value).at(Step::OomScore, 0)?;
     }

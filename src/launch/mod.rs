@@ -5,6 +5,7 @@
 //! Whatever fails on the way, nothing is left behind (specs/20-launch.md).
 
 mod drive;
+pub mod enter;
 mod hooks;
 mod listener;
 pub mod seal;
@@ -139,6 +140,22 @@ pub enum Error {
         source: Errno,
         /// What to do about it.
         hint: Option<&'static str>,
+    },
+    /// A process could not get into the container.
+    #[error("{action} the container")]
+    Enter {
+        /// What was tried.
+        action: &'static str,
+        /// The cause.
+        source: Errno,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
+    /// The CPUs on which a process is to enter the container.
+    #[error("/process/execCPUAffinity/initial: set the CPU affinity")]
+    Affinity {
+        /// The cause.
+        source: Errno,
     },
     /// Id maps of the new user namespace.
     #[error("{pointer}: write {path}")]

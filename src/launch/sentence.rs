@@ -4,7 +4,8 @@
 use super::Error;
 use crate::error::describe;
 use crate::plan::process::Search;
-use crate::plan::{Plan, mounts::Content, mounts::Mount};
+use crate::plan::exec::ExecPlan;
+use crate::plan::{Plan, ProcessPlan, mounts::Content, mounts::Mount};
 use crate::state::Record;
 use crate::sys::Errno;
 use crate::wire::{Failure, Step};
@@ -42,11 +43,23 @@ pub(super) fn of(plan: &Plan, failure: &Failure) -> Error {
     Box::new(render(plan, failure)).into()
 }
 
+/// The error of a failure of a process that was to enter a container.
+pub(super) fn of_exec(plan: &ExecPlan, failure: &Failure) -> Error {
+    let error = match failure.step {
+        Step::FindExecutable | Step::Exec => program(Some(&plan.wanted), failure),
+        step => {
+            let (what, config) = of_process(Some(&plan.wanted), step, failure.item as usize);
+            finish(failure, what, config)
+        }
+    };
+    Box::new(error).into()
+}
+
 /// The sentence of a failure.
 pub(super) fn render(plan: &Plan, failure: &Failure) -> InitError {
     let item = failure.item as usize;
     let (what, config) = match failure.step {
-        Step::FindExecutable | Step::Exec => return program(plan, failure),
+        Step::FindExecutable | Step::Exec => return program(plan.process.as_ref(), failure),
         step @ (Step::MountTarget
         | Step::MountSource
         | Step::MountOption
@@ -149,7 +162,6 @@ fn source_of(mount: &Mount) -> String {
 
 /// Steps that the plan has one value for.
 fn simple(plan: &Plan, step: Step, item: usize) -> What {
-    let process = plan.process.as_ref().map(|wanted| &wanted.process);
     let value = |config: &str, value: Option<String>| {
         let value = value.map_or_else(String::new, |value| format!(" {value}"));
         (format!("{}{value}", step.action()), Some(config.to_owned()))
@@ -162,6 +174,19 @@ fn simple(plan: &Plan, step: Step, item: usize) -> What {
         Step::TimeOffsets => value("/linux/timeOffsets", None),
         Step::Hostname => value("/hostname", plan.hostname.as_ref().map(text)),
         Step::Domainname => value("/domainname", plan.domainname.as_ref().map(text)),
+        step => of_process(plan.process.as_ref(), step, item),
+    }
+}
+
+/// Steps that the program's rights have one value for.
+fn of_process(wanted: Option<&ProcessPlan>, step: Step, item: usize) -> What {
+    let process = wanted.map(|wanted| &wanted.process);
+    let value = |config: &str, value: Option<String>| {
+        let value = value.map_or_else(String::new, |value| format!(" {value}"));
+        (format!("{}{value}", step.action()), Some(config.to_owned()))
+    };
+    match step {
+        Step::Affinity => value("/process/execCPUAffinity/final", None),
         Step::OomScore => value(
             "/process/oomScoreAdj",
             process.and_then(|p| p.oom_score_adj).map(|score| score.to_string()),
@@ -206,8 +231,8 @@ pub fn start_error(record: &Record, failure: &Failure) -> InitError {
 }
 
 /// The program that cannot be found or executed, in the words that engines look for.
-fn program(plan: &Plan, failure: &Failure) -> InitError {
-    let process = plan.process.as_ref().map(|wanted| &wanted.process);
+fn program(wanted: Option<&ProcessPlan>, failure: &Failure) -> InitError {
+    let process = wanted.map(|wanted| &wanted.process);
     let name = process.and_then(|p| p.args.first()).map_or_else(String::new, text);
     program_error(name, process.map_or(Search::Direct, |p| p.search), failure)
 }

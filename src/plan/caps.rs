@@ -9,6 +9,9 @@ use std::fmt;
 
 use caps::Capability as Number;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as ValueError, StrDeserializer};
 
 /// Number of the last capability that is known.
 pub const LAST: u8 = NAMES.len() as u8 - 1;
@@ -199,6 +202,12 @@ impl Caps {
         within(&mut self.ambient, self.inheritable, Set::Ambient, NotIn(Set::Inheritable));
         (self, warnings)
     }
+}
+
+/// The capability of that name, in any case and with or without `CAP_`.
+pub fn find(name: &str) -> Option<Capability> {
+    let name: StrDeserializer<'_, ValueError> = name.into_deserializer();
+    Capability::deserialize(name).ok()
 }
 
 /// The names of the capabilities in a mask, by number; bits without a name

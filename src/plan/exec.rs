@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub struct ExecPlan {
     /// The program and what it may do.
     pub wanted: ProcessPlan,
+    /// User and group that set up processes in the container's own user namespace, if it has one.
+    pub users: Option<(u32, u32)>,
     /// Session keyring.
     pub keyring: Keyring,
     /// Descriptors above the standard streams that the program gets.
@@ -25,8 +27,8 @@ pub struct ExecPlan {
 pub struct Surroundings<'a> {
     /// Name of the container.
     pub id: &'a ContainerId,
-    /// Whether the container has a user namespace of its own.
-    pub own_users: bool,
+    /// User and group that set up processes in the container's own user namespace, if it has one.
+    pub users: Option<(u32, u32)>,
     /// Whether it has a session keyring of its own.
     pub own_keyring: bool,
     /// Capabilities that the caller can hand on.
@@ -165,13 +167,14 @@ pub fn resolve(loaded: &Loaded, around: Surroundings<'_>) -> Result<ExecPlan, Er
     let means = Means {
         grantable: around.grantable,
         selinux: around.selinux,
-        own_users: around.own_users,
+        own_users: around.users.is_some(),
         descriptors: around.descriptors,
     };
     let wanted = resolve_process(&loaded.spec, means, &mut warnings)?;
     let wanted = wanted.ok_or(super::process::Error::NoArgs)?;
     Ok(ExecPlan {
         wanted,
+        users: around.users,
         keyring: Keyring::of(around.id, around.own_keyring),
         descriptors: around.descriptors,
         warnings,

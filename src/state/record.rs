@@ -3,6 +3,7 @@
 use super::Identity;
 use crate::cgroup::CgroupRecord;
 use crate::plan::hooks::{Environment, Hook};
+use crate::plan::idmap::IdMaps;
 use crate::plan::namespaces::Kind;
 use crate::plan::{Keyring, Plan, ProcessPlan, device_filter};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub struct Record {
     /// Namespaces of the container that are not the host's, as far as its configuration tells.
     #[serde(default)]
     pub namespaces: Vec<Kind>,
+    /// User and group that set up processes in its own user namespace, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<(u32, u32)>,
     /// Whether it has a session keyring of its own.
     #[serde(default)]
     pub keyring: bool,
@@ -116,6 +120,10 @@ impl Record {
             own_pids: plan.namespaces.is_new(Kind::Pid),
             root_mount_before: None,
             namespaces: Kind::ALL.into_iter().filter(|k| plan.namespaces.has(*k)).collect(),
+            users: plan
+                .namespaces
+                .has(Kind::User)
+                .then(|| plan.id_maps.as_ref().map_or((0, 0), IdMaps::root)),
             keyring: matches!(plan.keyring, Keyring::New(_)),
             seccomp: None,
             program: program(plan),

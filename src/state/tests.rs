@@ -26,6 +26,7 @@ fn record() -> Record {
         own_pids: true,
         root_mount_before: None,
         namespaces: vec![Kind::Pid, Kind::Mount],
+        users: None,
         keyring: true,
         seccomp: Some(4),
         program: Some("sh".into()),

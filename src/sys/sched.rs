@@ -80,6 +80,26 @@ pub fn set_memory_policy(mode: u32, nodes: Option<&[u64]>) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }).map(drop)
 }
 
+/// The CPUs that the calling process may run on, as a bit set (sched_getaffinity(2)).
+///
+/// # Errors
+/// Those of sched_getaffinity(2).
+pub fn affinity() -> Result<Vec<u64>> {
+    // CONFIG_NR_CPUS is at most 8192.
+    let mut cpus = vec![0; 8192 / 64];
+    // SAFETY: the mask is writable for the length given.
+    let bytes = check(unsafe {
+        libc::syscall(
+            libc::SYS_sched_getaffinity,
+            0,
+            size_of_val(cpus.as_slice()),
+            cpus.as_mut_ptr(),
+        )
+    })?;
+    cpus.truncate(bytes as usize / size_of::<u64>());
+    Ok(cpus)
+}
+
 /// Restricts the calling process to CPUs, given as a bit set (sched_setaffinity(2)).
 ///
 /// # Errors

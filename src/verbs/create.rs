@@ -115,9 +115,12 @@ pub enum RequestError {
         /// Its number.
         fd: i32,
     },
+    /// What was kept for later processes makes no sense any more.
+    #[error("read the configuration that was kept for later processes")]
+    KeptTemplate(#[source] spec::ParseError),
     /// Later processes need what cannot be kept.
-    #[error("keep the configuration for later processes: {0}")]
-    Template(serde_json::Error),
+    #[error("keep the configuration for later processes")]
+    Template(#[source] serde_json::Error),
 }
 
 /// Creates a container.

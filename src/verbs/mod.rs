@@ -4,8 +4,10 @@ pub mod create;
 pub mod delete;
 mod descriptors;
 pub mod events;
+pub mod exec;
 pub mod explain;
 pub mod features;
+mod foreground;
 pub mod kill;
 pub mod list;
 pub mod pause;
@@ -20,6 +22,7 @@ pub use crate::plan::cgroup::ManagerChoice;
 pub use create::{CreateRequest, Keyring, RootSwitch};
 pub use delete::DeleteRequest;
 pub use events::EventsRequest;
+pub use exec::ExecRequest;
 pub use explain::ExplainRequest;
 pub use kill::{KillRequest, KillScope};
 pub use ps::PsRequest;
@@ -140,6 +143,12 @@ impl Report for Error {
                 ..Facts::default()
             },
             Self::Launch(launch::Error::Init(error)) => init_facts(error),
+            Self::Launch(launch::Error::Enter { hint, .. }) => Facts {
+                code: Some("ENTER_FAILED"),
+                phase: Some("namespaces"),
+                hint: hint.map(str::to_owned),
+                ..Facts::default()
+            },
             Self::Launch(launch::Error::Clone { hint, .. }) => Facts {
                 code: Some("CLONE_FAILED"),
                 phase: Some("namespaces"),
