@@ -1,7 +1,7 @@
 //! The second story: a process that enters a container that is there.
 
 use super::namespaces::{self, Sight};
-use super::{At, Program, exec, process, tty, wait_for_launcher};
+use super::{At, Link, Program, exec, process, tty, wait_for_launcher};
 use crate::plan::exec::ExecPlan;
 use crate::sys::{self, fd, noalloc};
 use crate::wire::{Failure, Step, ToLauncher};
@@ -86,15 +86,14 @@ fn story(plan: &ExecPlan, entry: &mut Entry) -> Result<Infallible, Failure> {
     let terminal = ManuallyDrop::new(open_terminal(plan, entry)?);
     tty::become_standard_streams(wanted, terminal.as_ref())?;
     process::change_identity(wanted)?;
-    let (home, listener) =
-        (process::find_home(wanted)?, process::name_listener(plan.descriptors)?);
+    let (home, listener) = (process::find_home(wanted)?, process::name_listener(plan.descriptors)?);
     for more in [&home, &listener].into_iter().flatten() {
         entry.program.env.push(more.as_c_str());
     }
     let path = exec::find(wanted)?;
     exec::let_go(plan.descriptors, [Some(link.as_raw_fd())])?;
     exec::report_ready(link)?;
-    exec::execute(wanted, &entry.program, path)
+    exec::execute(wanted, &entry.program, path, &Link::Launcher(link))
 }
 
 /// A terminal of the container's own devpts; /dev/console stays the first process's.

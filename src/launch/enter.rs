@@ -58,11 +58,7 @@ pub struct Entered {
 ///
 /// # Errors
 /// Whatever failed first; no process is left then, and no pid file was written.
-pub fn enter(
-    container: Container<'_>,
-    plan: &ExecPlan,
-    wish: EnterWish,
-) -> Result<Entered, Error> {
+pub fn enter(container: Container<'_>, plan: &ExecPlan, wish: EnterWish) -> Result<Entered, Error> {
     let mut warnings = Vec::new();
     let record = container.record.cgroup.clone().below(&wish.below)?;
     let cgroup = Cgroup {
@@ -71,7 +67,7 @@ pub fn enter(
         may_stray: wish.below.is_empty(),
     };
     let child = spawn(&container, plan, &cgroup, &mut warnings)?;
-    let terminal = drive(&child, plan, &cgroup.manager, &wish.handover).inspect_err(|_| {
+    let terminal = drive(&container, &child, plan, &cgroup.manager, &wish.handover).inspect_err(|_| {
         end(&child);
     })?;
     Ok(Entered { pid: child.pid, pidfd: child.pidfd, terminal, warnings })
@@ -135,7 +131,9 @@ fn spawn(
         Ok(Cloned::Parent { pid, pidfd }) => Ok(Child { pid, pidfd, link, unmapped: Vec::new() }),
         // The process never returns.
         Ok(Cloned::Child) => process::exit_now(1),
-        Err(source) => Err(Error::Enter { action: "start a process in", source, hint: hint(source) }),
+        Err(source) => {
+            Err(Error::Enter { action: "start a process in", source, hint: hint(source) })
+        }
     }
 }
 
@@ -184,7 +182,8 @@ impl Passage {
         if self.launcher == 0 {
             return Ok(None);
         }
-        let join = |source| Error::Enter { action: "join the pid namespace of", source, hint: None };
+        let join =
+            |source| Error::Enter { action: "join the pid namespace of", source, hint: None };
         let home = fd::openat(fd::cwd(), c"/proc/self/ns/pid", fd::O_RDONLY, 0).map_err(join)?;
         process::setns(container, self.launcher).map_err(join)?;
         Ok(Some(home))
@@ -192,11 +191,7 @@ impl Passage {
 
     /// Returns to the own pid namespace. Who had to join the user namespace cannot, and makes no
     /// more children.
-    fn end(
-        &self,
-        home: Option<OwnedFd>,
-        cloned: &Result<Cloned, Errno>,
-    ) -> Result<(), Error> {
+    fn end(&self, home: Option<OwnedFd>, cloned: &Result<Cloned, Errno>) -> Result<(), Error> {
         let Some(home) = home.filter(|_| self.rights == Rights::Outside) else { return Ok(()) };
         process::setns(home.as_fd(), ns::PID).map_err(|source| {
             if let Ok(Cloned::Parent { pidfd, .. }) = cloned {
@@ -253,6 +248,7 @@ fn program(container: &Container<'_>, plan: &ExecPlan) -> Result<Program, Error>
 
 /// Answers the process until its program is executed, and only then tells others of it.
 fn drive(
+    container: &Container<'_>,
     child: &Child,
     plan: &ExecPlan,
     manager: &Manager,
@@ -274,7 +270,8 @@ fn drive(
             ToLauncher::Waiting(_) | ToLauncher::Listener | ToLauncher::Born(_) => return Err(link(Errno::EBADMSG)),
         }
     }
-    if let Some(failure) = drive::answer(child.link.as_fd()).map_err(link)? {
+    let (id, record) = (container.entry.id.as_str(), container.record);
+    if let Some(failure) = drive::answer(id, record, child.pid, child.link.as_fd())? {
         return Err(sentence::of_exec(plan, &failure));
     }
     hand_over(handover, child)?;

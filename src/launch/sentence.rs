@@ -3,8 +3,8 @@
 
 use super::Error;
 use crate::error::describe;
-use crate::plan::process::Search;
 use crate::plan::exec::ExecPlan;
+use crate::plan::process::Search;
 use crate::plan::{Plan, ProcessPlan, mounts::Content, mounts::Mount};
 use crate::state::Record;
 use crate::sys::Errno;

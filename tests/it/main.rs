@@ -23,6 +23,7 @@ mod contracts;
 mod delegation;
 mod devices;
 mod events;
+mod exec;
 mod explain;
 mod hooks;
 mod hostile;
@@ -77,6 +78,7 @@ fn all() -> Vec<harness::Test> {
         ("ps", ps::tests()),
         ("update", update::tests()),
         ("run", run::tests()),
+        ("exec", exec::tests()),
         ("terminal", terminal::tests()),
         ("process", process::tests()),
         ("rootfs", rootfs::tests()),

@@ -109,6 +109,11 @@ impl Running {
         read(&self.output.with_extension("stdout"))
     }
 
+    /// Whether the command has ended by now.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_some()
+    }
+
     pub fn finish(mut self) -> Finished {
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Duration::from_micros(500);

@@ -150,6 +150,15 @@ impl Container {
         std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
     }
 
+    /// A field of init's /proc/PID/status.
+    #[track_caller]
+    pub fn status_field(&self, name: &str) -> String {
+        let status = self.proc("status");
+        let prefix = format!("{name}:");
+        let value = status.lines().find_map(|line| line.strip_prefix(&prefix));
+        value.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+    }
+
     /// The identity of one of init's namespaces.
     #[track_caller]
     pub fn namespace(&self, file: &str) -> String {
