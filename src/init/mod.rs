@@ -16,8 +16,8 @@ mod process;
 mod rootfs;
 mod tty;
 
-use namespaces::Sight;
 pub use hooks::{Fault, Hook, StateText};
+use namespaces::Sight;
 
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;

@@ -135,9 +135,14 @@ pub(super) fn start_session(keyring: &Keyring) -> Result<(), Failure> {
     process::setsid().at(Step::Session, 0)?;
     if let Keyring::New(name) = keyring {
         match sys::keyring::join_session(name) {
+            Ok(serial) => {
+                // For processes that enter the container later. A keyring that was there and
+                // belongs to another user stays as it is.
+                let _ = sys::keyring::let_user_find(serial);
+            }
             // Kernels without keyrings have nothing to leak; a full quota is worth telling.
-            Ok(()) | Err(Errno::ENOSYS) => {}
-            other => return other.at(Step::Keyring, 0),
+            Err(Errno::ENOSYS) => {}
+            Err(errno) => return Err(errno).at(Step::Keyring, 0),
         }
     }
     Ok(())

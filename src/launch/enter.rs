@@ -267,7 +267,9 @@ fn drive(
             ToLauncher::Terminal => terminal = drive::hand_on(handover, fd)?,
             ToLauncher::Ready => break,
             ToLauncher::Failed(failure) => return Err(sentence::of_exec(plan, &failure)),
-            ToLauncher::Waiting(_) | ToLauncher::Listener | ToLauncher::Born(_) => return Err(link(Errno::EBADMSG)),
+            ToLauncher::Waiting(_) | ToLauncher::Listener | ToLauncher::Born(_) => {
+                return Err(link(Errno::EBADMSG));
+            }
         }
     }
     let (id, record) = (container.entry.id.as_str(), container.record);
