@@ -67,10 +67,9 @@ pub fn enter(container: Container<'_>, plan: &ExecPlan, wish: EnterWish) -> Resu
         may_stray: wish.below.is_empty(),
     };
     let child = spawn(&container, plan, &cgroup, &mut warnings)?;
-    let terminal =
-        drive(&child, plan, &container, &cgroup.manager, &wish.handover).inspect_err(|_| {
-            end(&child);
-        })?;
+    let terminal = drive(&container, &child, plan, &cgroup.manager, &wish.handover).inspect_err(|_| {
+        end(&child);
+    })?;
     Ok(Entered { pid: child.pid, pidfd: child.pidfd, terminal, warnings })
 }
 
@@ -249,9 +248,9 @@ fn program(container: &Container<'_>, plan: &ExecPlan) -> Result<Program, Error>
 
 /// Answers the process until its program is executed, and only then tells others of it.
 fn drive(
+    container: &Container<'_>,
     child: &Child,
     plan: &ExecPlan,
-    container: &Container<'_>,
     manager: &Manager,
     handover: &Handover,
 ) -> Result<Option<OwnedFd>, Error> {
@@ -273,8 +272,8 @@ fn drive(
             }
         }
     }
-    let id = container.entry.id.as_str();
-    if let Some(failure) = drive::answer(id, container.record, child.pid, child.link.as_fd())? {
+    let (id, record) = (container.entry.id.as_str(), container.record);
+    if let Some(failure) = drive::answer(id, record, child.pid, child.link.as_fd())? {
         return Err(sentence::of_exec(plan, &failure));
     }
     hand_over(handover, child)?;
