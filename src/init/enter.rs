@@ -1,7 +1,7 @@
 //! The second story: a process that enters a container that is there.
 
 use super::namespaces::{self, Sight};
-use super::{At, Link, Program, exec, process, tty, wait_for_launcher};
+use super::{At, Program, exec, process, tty, wait_for_launcher};
 use crate::plan::exec::ExecPlan;
 use crate::sys::{self, fd, noalloc};
 use crate::wire::{Failure, Step, ToLauncher};
@@ -93,7 +93,7 @@ fn story(plan: &ExecPlan, entry: &mut Entry) -> Result<Infallible, Failure> {
     let path = exec::find(wanted)?;
     exec::let_go(plan.descriptors, [Some(link.as_raw_fd())])?;
     exec::report_ready(link)?;
-    exec::execute(wanted, &entry.program, path, &Link::Launcher(link))
+    exec::execute(wanted, &entry.program, path, link)
 }
 
 /// A terminal of the container's own devpts; /dev/console stays the first process's.

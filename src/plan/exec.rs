@@ -29,6 +29,8 @@ pub struct Surroundings<'a> {
     pub id: &'a ContainerId,
     /// User and group that set up processes in the container's own user namespace, if it has one.
     pub users: Option<(u32, u32)>,
+    /// Whether the caller is in a user namespace that is not the machine's.
+    pub within_users: bool,
     /// Whether it has a session keyring of its own.
     pub own_keyring: bool,
     /// Capabilities that the caller can hand on.
@@ -168,6 +170,7 @@ pub fn resolve(loaded: &Loaded, around: Surroundings<'_>) -> Result<ExecPlan, Er
         grantable: around.grantable,
         selinux: around.selinux,
         own_users: around.users.is_some(),
+        within_users: around.within_users,
         descriptors: around.descriptors,
     };
     let wanted = resolve_process(&loaded.spec, means, &mut warnings)?;

@@ -146,6 +146,7 @@ fn resolve(
     let around = Surroundings {
         id: &request.id,
         users: record.users,
+        within_users: host::outer_uid().is_some(),
         own_keyring: record.keyring,
         grantable: host::grantable()?,
         selinux: host::selinux(),

@@ -54,8 +54,9 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     let answer = launch::await_start(id.as_str(), &record, gate.as_fd());
     drop(gate);
     entry.remove_gate()?;
-    if answer.is_err() {
-        // Its filter may keep it from seeing that it will not be started, or from ending.
+    if !matches!(answer, Ok(None)) {
+        // It ends by itself in a moment, unless its filter keeps it from seeing that it will not
+        // be started; when start returns it has ended.
         let deadline = Instant::now() + launch::END_DEADLINE;
         if let Err(error) = super::delete::end_init(&record, deadline) {
             warn(&crate::error::sentence(&error));
