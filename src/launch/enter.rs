@@ -67,9 +67,10 @@ pub fn enter(container: Container<'_>, plan: &ExecPlan, wish: EnterWish) -> Resu
         may_stray: wish.below.is_empty(),
     };
     let child = spawn(&container, plan, &cgroup, &mut warnings)?;
-    let terminal = drive(&container, &child, plan, &cgroup.manager, &wish.handover).inspect_err(|_| {
-        end(&child);
-    })?;
+    let terminal =
+        drive(&container, &child, plan, &cgroup.manager, &wish.handover).inspect_err(|_| {
+            end(&child);
+        })?;
     Ok(Entered { pid: child.pid, pidfd: child.pidfd, terminal, warnings })
 }
 
