@@ -36,8 +36,13 @@ pub(super) fn pair(
     // By ioctl, not by the name in /dev/pts, which the image could have replaced
     // (CVE-2025-52565).
     let slave = tty::peer(master.as_fd()).at(Step::Terminal, 0)?;
-    if let Some(size) = terminal.size {
-        let size = tty::WindowSize { height: size.rows, width: size.columns };
+    // Without a size of its own it has the caller's from the start: the standard input is still
+    // the caller's here.
+    let size = match terminal.size {
+        Some(size) => Some(tty::WindowSize { height: size.rows, width: size.columns }),
+        None => tty::window_size(fd::borrow(fd::STDIO[0])).ok(),
+    };
+    if let Some(size) = size {
         tty::set_window_size(slave.as_fd(), size).at(Step::Terminal, 0)?;
     }
     Ok((master, slave))
