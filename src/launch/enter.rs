@@ -7,6 +7,7 @@
 use super::spawn::Child;
 use super::{END_DEADLINE, Error, Handover, drive, hand_over, sentence};
 use crate::cgroup::{Below, Manager};
+use crate::host;
 use crate::init::enter::{self, Rights};
 use crate::init::{MORE_ENVIRONMENT, Program};
 use crate::plan::exec::ExecPlan;
@@ -164,13 +165,9 @@ struct Passage {
 impl Passage {
     fn of(record: &Record) -> Self {
         let all = record.namespaces.iter().fold(0, |flags, kind| flags | kind.flag());
+        let rights = if host::is_root() { Rights::Outside } else { Rights::Inside };
         // Without privileges of its own the launcher has them in the user namespace that it owns,
         // and can join the pid namespace only from there.
-        let rights = match process::geteuid() {
-            0 => Rights::Outside,
-            _ if all & ns::USER == 0 => Rights::Outside,
-            _ => Rights::Inside,
-        };
         let launcher = match rights {
             Rights::Outside => all & ns::PID,
             Rights::Inside => all & (ns::PID | ns::USER),
@@ -190,8 +187,8 @@ impl Passage {
         Ok(Some(home))
     }
 
-    /// Returns to the own pid namespace. Who had to join the user namespace cannot, and makes no
-    /// more children.
+    /// Returns to the own pid namespace. Who is not root of the machine cannot, as the namespace is
+    /// somebody else's, and makes no more children.
     fn end(&self, home: Option<OwnedFd>, cloned: &Result<Cloned, Errno>) -> Result<(), Error> {
         let Some(home) = home.filter(|_| self.rights == Rights::Outside) else { return Ok(()) };
         process::setns(home.as_fd(), ns::PID).map_err(|source| {

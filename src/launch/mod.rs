@@ -81,6 +81,8 @@ pub struct Launched {
     pub pidfd: OwnedFd,
     /// The terminal's master, when the caller keeps it.
     pub terminal: Option<OwnedFd>,
+    /// Where it tells that it is ready, when it was started and somebody wants to know.
+    pub readiness: Option<OwnedFd>,
     /// Its state directory, locked.
     pub entry: Entry,
     /// What is on record.
@@ -301,9 +303,15 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
         stop_hooks: false,
     };
     match make(&entry, plan, &mut manager, &record, wish, &mut undo) {
-        Ok((child, terminal, record, warnings)) => {
-            Ok(Launched { pid: child.pid, pidfd: child.pidfd, terminal, record, warnings, entry })
-        }
+        Ok(Made { child, terminal, readiness, record, warnings }) => Ok(Launched {
+            pid: child.pid,
+            pidfd: child.pidfd,
+            terminal,
+            readiness,
+            entry,
+            record,
+            warnings,
+        }),
         Err(error) => {
             undo.carry_out(&manager);
             Err(error)
@@ -311,7 +319,14 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
     }
 }
 
-type Made = (spawn::Child, Option<OwnedFd>, Record, Vec<String>);
+/// What [`make`] has made.
+struct Made {
+    child: spawn::Child,
+    terminal: Option<OwnedFd>,
+    readiness: Option<OwnedFd>,
+    record: Record,
+    warnings: Vec<String>,
+}
 
 fn make(
     entry: &Entry,
@@ -322,6 +337,14 @@ fn make(
     undo: &mut Undo<'_>,
 ) -> Result<Made, Error> {
     entry.commit(record)?;
+    if plan.readiness.is_some() {
+        entry.make_readiness()?;
+    }
+    let readiness = match wish.until {
+        Until::Started => entry.listen_for_readiness()?,
+        // Whoever starts the program listens.
+        Until::Created => None,
+    };
     // On failure it has undone its own work, and what is there then belongs to somebody else.
     let cgroup = manager.prepare()?;
     undo.cgroup = true;
@@ -356,7 +379,7 @@ fn make(
             drive::await_exec(plan, &created, &child)?;
         }
     }
-    Ok((child, terminal, created, warnings))
+    Ok(Made { child, terminal, readiness, record: created, warnings })
 }
 
 fn send(child: &spawn::Child, word: ToInit) -> Result<(), Error> {

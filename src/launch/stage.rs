@@ -163,7 +163,9 @@ fn open_sources(
     namespaces: &[Option<OwnedFd>],
 ) -> Result<Vec<Option<OwnedFd>>, Error> {
     let copy = |mount: &crate::plan::mounts::Mount| match &mount.content {
-        Content::Bind { source, reach } if plan.rootfs.shares_binds() || mount.idmap.is_some() => {
+        Content::Bind { source, reach }
+            if plan.rootfs.shares_binds() || mount.idmap.is_some() || plan.is_readiness(source) =>
+        {
             let pointer = format!("/mounts/{}/source", mount.index);
             mount::clone_tree(fd::cwd(), source, *reach)
                 .map(Some)

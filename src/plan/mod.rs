@@ -20,6 +20,7 @@ pub mod namespaces;
 pub mod paths;
 pub mod personality;
 pub mod process;
+pub mod readiness;
 pub mod rlimits;
 pub mod rootfs;
 pub mod sched;
@@ -34,7 +35,8 @@ use namespaces::{Kind, Namespaces};
 use oci_spec::runtime::Spec;
 use paths::ContainerPath;
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Everything that is to be done to make a container.
@@ -82,6 +84,8 @@ pub struct Plan {
     pub cgroup: cgroup::CgroupPlan,
     /// Descriptors above the standard streams that the program gets.
     pub descriptors: Descriptors,
+    /// Directory on the host of the socket on which the program tells that it is ready.
+    pub readiness: Option<PathBuf>,
     /// What was asked for and means nothing.
     pub warnings: Vec<String>,
 }
@@ -186,6 +190,13 @@ impl Plan {
         wanted.process.oom_score_adj
     }
 
+    /// Whether a path is that of the directory for its readiness, which lies where root of a user
+    /// namespace may not look.
+    pub fn is_readiness(&self, path: &CStr) -> bool {
+        let directory = self.readiness.as_deref().map(|path| path.as_os_str().as_bytes());
+        directory == Some(path.to_bytes())
+    }
+
     /// Whether the program gets a terminal.
     pub fn has_terminal(&self) -> bool {
         self.process.as_ref().is_some_and(|wanted| wanted.process.terminal.is_some())
@@ -207,6 +218,9 @@ pub struct Request<'a> {
     pub root_switch: rootfs::Switch,
     /// Whether the session keyring is a new one.
     pub new_keyring: bool,
+    /// Directory on the host for the socket on which the program tells that it is ready, when
+    /// somebody wants to know.
+    pub readiness: Option<&'a Path>,
     /// Descriptors above the standard streams that the program gets.
     pub descriptors: Descriptors,
 }
@@ -294,7 +308,10 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         within_users: host.outer_uid.is_some(),
         descriptors: request.descriptors,
     };
-    let process = resolve_process(spec, means, &mut warnings)?;
+    let mut process = resolve_process(spec, means, &mut warnings)?;
+    if let (Some(wanted), Some(_)) = (&mut process, request.readiness) {
+        readiness::announce(&mut wanted.process.env);
+    }
     let label = lsm::resolve(None, linux.and_then(|l| l.mount_label().as_deref()))?.mount_label;
     let around = mounts::Surroundings {
         bundle: request.bundle,
@@ -302,8 +319,9 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         own_users: namespaces.has(Kind::User),
         label: label.as_deref().filter(|_| host.selinux),
     };
-    let asked = spec.mounts().as_deref().unwrap_or_default();
-    let (mounts, told) = mounts::resolve(asked, around)?;
+    let mut asked = spec.mounts().clone().unwrap_or_default();
+    asked.extend(request.readiness.map(readiness::mount));
+    let (mounts, told) = mounts::resolve(&asked, around)?;
     warnings.extend(told.iter().map(ToString::to_string));
 
     let user = process.as_ref().map_or(0, |wanted| wanted.process.uid);
@@ -351,6 +369,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         hooks: hooks::resolve(spec.hooks().as_ref())?,
         cgroup,
         descriptors: request.descriptors,
+        readiness: request.readiness.map(Path::to_owned),
         namespaces,
         warnings,
     };

@@ -8,11 +8,13 @@
 mod cache;
 mod identity;
 mod kept;
+mod readiness;
 mod record;
 mod status;
 
 pub use cache::Cache;
 pub use identity::Identity;
+pub use readiness::readiness_directory;
 pub use record::{HookRecord, InitRecord, ListenerRecord, Record};
 pub use status::Status;
 
@@ -356,6 +358,7 @@ impl Entry {
         for name in names {
             match fd::unlinkat(dir, &name) {
                 Ok(()) | Err(Errno::ENOENT) => {}
+                Err(Errno::EISDIR) => self.remove_readiness(&name).map_err(failed)?,
                 Err(source) => return Err(failed(source)),
             }
         }

@@ -157,6 +157,25 @@ fn asking_at_a_gate_never_waits() {
 }
 
 #[test]
+fn whoever_sees_the_directory_can_tell_that_it_is_ready() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    assert!(entry.listen_for_readiness().unwrap().is_none());
+    entry.make_readiness().unwrap();
+    let directory = readiness_directory(entry.path().parent().unwrap(), &id("a"));
+    for _ in 0..2 {
+        let listener = entry.listen_for_readiness().unwrap().unwrap();
+        let program = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        program.send_to(b"READY=1", directory.join("notify.sock")).unwrap();
+        let mut buf = [0; 64];
+        let (len, _) = socket::receive(listener.as_fd(), &mut buf).unwrap();
+        assert_eq!(&buf[..len], b"READY=1");
+    }
+    entry.remove().unwrap();
+    assert!(!entry.path().exists());
+}
+
+#[test]
 fn a_filter_comes_back_or_is_missed() {
     let (_dir, store) = store();
     let entry = store.claim(&id("a")).unwrap();

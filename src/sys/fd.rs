@@ -487,6 +487,24 @@ pub fn is_inherited(fd: RawFd) -> bool {
     flags != -1 && flags & libc::FD_CLOEXEC == 0
 }
 
+/// fchmodat(2) on an entry that the caller has just made where nobody else can make one: a link
+/// in the last component would be followed, as the call has no other form before Linux 6.6.
+///
+/// # Errors
+/// Those of fchmodat(2).
+pub fn chmod_at(dir: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: `path` is NUL-terminated and outlives the call.
+    check(unsafe { libc::fchmodat(dir.as_raw_fd(), path.as_ptr(), mode, 0) }.into()).map(drop)
+}
+
+/// Both ends of a new pipe, the one to read first, close-on-exec (pipe2(2)).
+///
+/// # Errors
+/// Those of pipe2(2).
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+}
+
 /// Marks every descriptor from `first` on close-on-exec (close_range(2)).
 ///
 /// # Errors

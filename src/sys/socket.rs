@@ -74,6 +74,11 @@ pub fn connect(path: &CStr, kind: Kind) -> Result<OwnedFd> {
 /// `EAGAIN` when the time is over; others as [`connect`].
 pub fn connect_within(path: &CStr, kind: Kind, timeout: u32) -> Result<OwnedFd> {
     let socket = socket(kind)?;
+    limit_sending(&socket, timeout)?;
+    connect_by(socket, path)
+}
+
+fn limit_sending(socket: &OwnedFd, timeout: u32) -> Result<()> {
     let limit =
         libc::timeval { tv_sec: (timeout / 1000).into(), tv_usec: (timeout % 1000 * 1000).into() };
     // SAFETY: the value is readable for the length given.
@@ -86,8 +91,7 @@ pub fn connect_within(path: &CStr, kind: Kind, timeout: u32) -> Result<OwnedFd> 
             size_of_val(&limit) as libc::socklen_t,
         )
     };
-    check(ret.into())?;
-    connect_by(socket, path)
+    check(ret.into()).map(drop)
 }
 
 fn connect_by(socket: OwnedFd, path: &CStr) -> Result<OwnedFd> {
@@ -114,6 +118,39 @@ pub fn is_listening(path: &CStr) -> Result<bool> {
         Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(false),
         Err(errno) => Err(errno),
     }
+}
+
+/// A datagram socket bound to `path`, which must not exist yet.
+///
+/// # Errors
+/// Those of bind(2).
+pub fn bind_datagram(path: &CStr) -> Result<OwnedFd> {
+    let (addr, len) = address(path)?;
+    let socket = socket(Kind::Datagram)?;
+    // SAFETY: the address outlives the call and its length is right.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())?;
+    Ok(socket)
+}
+
+/// Connects a datagram socket to the address that a service manager names: a path, or after an
+/// `@` a name without one (sd_notify(3)). No sending takes longer than `timeout` milliseconds.
+///
+/// # Errors
+/// As [`connect_within`].
+pub fn connect_to_manager(name: &CStr, timeout: u32) -> Result<OwnedFd> {
+    let socket = socket(Kind::Datagram)?;
+    limit_sending(&socket, timeout)?;
+    let (mut addr, mut len) = address(name)?;
+    if name.to_bytes().first() == Some(&b'@') {
+        addr.sun_path[0] = 0;
+        // Such a name has no NUL at its end (unix(7)).
+        len -= 1;
+    }
+    retry(|| {
+        // SAFETY: the address outlives the call and its length is right.
+        check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())
+    })?;
+    Ok(socket)
 }
 
 /// A packet socket that listens at `path`, which must not exist yet.

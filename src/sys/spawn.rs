@@ -3,7 +3,7 @@
 use super::process::{self, Block, Cloned, Exit, StringArray, Who};
 use super::{Errno, Result, check, fd};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// A program to run.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub enum Outcome {
 /// # Errors
 /// Those of pipe2(2), clone3(2), poll(2) and waitid(2).
 pub fn run(program: &Program<'_>) -> Result<Outcome> {
-    let (report, report_writer) = pipe()?;
+    let (report, report_writer) = fd::pipe()?;
     let (pid, pidfd) = match process::clone3(0, None)? {
         Cloned::Child => {
             let errno = execute(program);
@@ -94,10 +94,6 @@ fn kill_group(pid: i32, pidfd: BorrowedFd<'_>) {
     unsafe { libc::kill(-pid, libc::SIGKILL) };
     // The group does not exist when the child was not that far yet.
     let _ = process::pidfd_signal(pidfd, libc::SIGKILL);
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
 }
 
 #[cfg(test)]

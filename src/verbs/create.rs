@@ -143,7 +143,8 @@ pub(super) fn make(
         return Err(RequestError::BundleEncoding { path: request.bundle.clone() }.into());
     }
     let loaded = spec::load(&request.bundle, request.config.as_deref())?;
-    let (plan, _) = resolve(context, request, &loaded)?;
+    let readiness = super::readiness::directory(context, &request.id);
+    let (plan, _) = resolve(context, request, &loaded, readiness.as_deref())?;
     for warning in &plan.warnings {
         warn(warning);
     }
@@ -160,6 +161,7 @@ pub(super) fn resolve(
     context: &Context,
     request: &CreateRequest,
     loaded: &Loaded,
+    readiness: Option<&Path>,
 ) -> Result<(Plan, Host), Error> {
     let host = Host::probe(whose_cgroup(loaded))?;
     let request = plan::Request {
@@ -176,6 +178,7 @@ pub(super) fn resolve(
             RootSwitch::MoveMount => Switch::MoveMount,
         },
         new_keyring: request.keyring == Keyring::New,
+        readiness,
         descriptors: super::descriptors::of_caller(request.preserve_fds),
     };
     let plan = plan::resolve(loaded, &request, &host)?;

@@ -100,8 +100,9 @@ pub fn exec(context: &Context, request: &ExecRequest, warn: Warn<'_>) -> Result<
         pidfd: &entered.pidfd,
         signals: &signals,
         terminal: entered.terminal.as_ref(),
+        readiness: None,
     };
-    Ok(foreground.attend()?.status())
+    Ok(foreground.attend(warn)?.status())
 }
 
 fn enter(

@@ -35,6 +35,6 @@ pub fn explain(context: &Context, request: &ExplainRequest) -> Result<String, Er
         preserve_fds: 0,
     };
     let loaded = spec::load(&request.bundle, request.config.as_deref())?;
-    let (plan, _) = resolve(context, &create, &loaded)?;
+    let (plan, _) = resolve(context, &create, &loaded, None)?;
     Ok(explain::text(&plan))
 }

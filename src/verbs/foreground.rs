@@ -1,6 +1,7 @@
 //! What `run` and `exec` do while their process runs: forward signals and the terminal.
 
-use super::Error;
+use super::readiness::Readiness;
+use super::{Error, Warn};
 use crate::sys::process::{self, Block, Exit, Who, pidfd_signal};
 use crate::sys::signal::{self, number};
 use crate::sys::tty::{self, RawMode};
@@ -18,6 +19,9 @@ pub(super) struct Foreground<'a> {
     pub signals: &'a OwnedFd,
     /// The master of the process's terminal, when it has one.
     pub terminal: Option<&'a OwnedFd>,
+    /// To whom it is told that the process is ready, when somebody wants to know; the command
+    /// itself stays the main process.
+    pub readiness: Option<Readiness>,
 }
 
 /// The directions of the terminal that are still open, each by the master.
@@ -29,14 +33,17 @@ struct Streams<'a> {
 
 impl Foreground<'_> {
     /// Forwards signals and the terminal until the process has ended; how it did.
-    pub(super) fn attend(&self) -> Result<Exit, Error> {
+    pub(super) fn attend(mut self, warn: Warn<'_>) -> Result<Exit, Error> {
         let _raw = self.terminal.and_then(|_| RawMode::enter(fd::borrow(0)).ok());
         self.resize();
         let mut open = Streams { output: self.terminal, input: self.terminal };
         loop {
-            let [signalled, ended, written, typed] = self.wait(&open)?;
+            let [signalled, ended, written, typed, told] = self.wait(&open)?;
             if signalled {
                 self.forward_signals()?;
+            }
+            if let Some(readiness) = self.readiness.take_if(|one| told && one.is_told()) {
+                readiness.tell_or_warn(None, &mut *warn);
             }
             if let Some(master) = open.output.filter(|_| written)
                 && !pump(master.as_fd(), fd::borrow(1))
@@ -59,18 +66,21 @@ impl Foreground<'_> {
         Ok(reaped.map_or(Exit::Code(255), |(_, exit)| exit))
     }
 
-    /// Which of signals, the process, its terminal and our input have something to say.
-    fn wait(&self, open: &Streams<'_>) -> Result<[bool; 4], Error> {
+    /// Which of signals, the process, its terminal, our input and its readiness have something
+    /// to say.
+    fn wait(&self, open: &Streams<'_>) -> Result<[bool; 5], Error> {
         let (signals, pidfd) = (self.signals.as_fd(), self.pidfd.as_fd());
-        let ready = match (open.output, open.input) {
-            (Some(master), Some(_)) => {
-                fd::poll_in([signals, pidfd, master.as_fd(), fd::borrow(0)], None)
-            }
-            (Some(master), None) => fd::poll_in([signals, pidfd, master.as_fd()], None)
-                .map(|[s, p, m]| [s, p, m, false]),
-            (None, _) => fd::poll_in([signals, pidfd], None).map(|[s, p]| [s, p, false, false]),
-        };
-        ready.map_err(Error::system("wait for the container"))
+        let input = open.input.map(|_| fd::borrow(fd::STDIO[0]));
+        let others =
+            [open.output.map(AsFd::as_fd), input, self.readiness.as_ref().map(Readiness::as_fd)];
+        // Where there is nothing to listen to, signals are asked for twice.
+        let [output, typed, told] = others.map(|one| one.unwrap_or(signals));
+        let mut ready = fd::poll_in([signals, pidfd, output, typed, told], None)
+            .map_err(Error::system("wait for the container"))?;
+        for (ready, other) in ready[2..].iter_mut().zip(others) {
+            *ready &= other.is_some();
+        }
+        Ok(ready)
     }
 
     fn forward_signals(&self) -> Result<(), Error> {

@@ -2,9 +2,11 @@
 
 use super::create::{Attachment, make};
 use super::foreground::Foreground;
+use super::readiness::Readiness;
 use super::{Context, CreateRequest, Error, Warn};
 use crate::launch::Until;
 use crate::sys::{process, signal};
+use std::os::fd::AsFd;
 
 /// What is to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +55,13 @@ pub enum Subreaper {
 pub fn run(context: &Context, request: &RunRequest, warn: Warn<'_>) -> Result<u8, Error> {
     let create = &request.create;
     if request.mode == Mode::Detached {
-        let launched = make(context, create, Until::Started, Attachment::Detached, warn)?;
+        let mut launched = make(context, create, Until::Started, Attachment::Detached, warn)?;
         super::start::poststart(&launched.entry, &launched.record, warn)?;
+        if let Some(readiness) = Readiness::of(launched.readiness.take()) {
+            // Others may work on the container meanwhile.
+            launched.entry.unlock();
+            readiness.pass_on(launched.pid, launched.pidfd.as_fd(), warn)?;
+        }
         return Ok(0);
     }
     if request.subreaper == Subreaper::Set {
@@ -72,8 +79,9 @@ pub fn run(context: &Context, request: &RunRequest, warn: Warn<'_>) -> Result<u8
         pidfd: &launched.pidfd,
         signals: &signals,
         terminal: terminal.as_ref(),
+        readiness: Readiness::of(launched.readiness.take()),
     };
-    let exit = foreground.attend();
+    let exit = foreground.attend(warn);
     if request.keep == Keep::Remove {
         let request = super::DeleteRequest { id: create.id.clone(), force: true };
         super::delete::delete(context, &request, warn)?;

@@ -1,5 +1,6 @@
 //! `start`: lets a created container execute its program (runtime.md, Start).
 
+use super::readiness::Readiness;
 use super::{Context, Error, Warn, created_record};
 use crate::id::ContainerId;
 use crate::launch::{self, InitError};
@@ -32,7 +33,8 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     let entry = context.store().open(id)?;
     entry.lock(crate::state::LOCK_DEADLINE)?;
     let record = created_record(&entry)?;
-    match entry.status(Some(&record))?.0 {
+    let (status, pidfd) = entry.status(Some(&record))?;
+    match status {
         Status::Created => {}
         Status::Stopped => return Err(Error::status("cannot start a container that has stopped")),
         Status::Creating => return Err(Error::status("container is still being created")),
@@ -49,6 +51,7 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     let Some(gate) = entry.connect_to_gate()? else {
         return Err(Error::status("cannot start a container that has stopped"));
     };
+    let readiness = Readiness::listen(&entry)?;
     let link = |source| StartError::Link { source };
     ToInit::Start.send(gate.as_fd()).map_err(link)?;
     let answer = launch::await_start(id.as_str(), &record, gate.as_fd());
@@ -69,7 +72,13 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
         }
         return Err(StartError::Init(Box::new(launch::start_error(&record, &failure))).into());
     }
-    poststart(&entry, &record, warn)
+    poststart(&entry, &record, warn)?;
+    if let (Some(readiness), Some(init), Some(pidfd)) = (readiness, record.init, pidfd) {
+        // Others may work on the container meanwhile.
+        entry.unlock();
+        readiness.pass_on(init.pid, pidfd.as_fd(), warn)?;
+    }
+    Ok(())
 }
 
 /// poststart hooks run after the program; one that fails stops the container (runtime.md,

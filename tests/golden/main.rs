@@ -121,6 +121,7 @@ fn explained(config: &Value, host: &Host, manager: ManagerChoice) -> Result<Stri
         privilege,
         root_switch: Switch::PivotRoot,
         new_keyring: true,
+        readiness: None,
         descriptors: plan::Descriptors::default(),
     };
     let plan = plan::resolve(&loaded, &request, host).map_err(|e| error::sentence(&e))?;

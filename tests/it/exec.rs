@@ -55,6 +55,8 @@ tests![
     the_filter_is_the_one_of_create,
     the_session_keyring_is_the_containers,
     user_namespaces_work,
+    ordinary_users_work,
+    root_of_a_user_namespace_works,
     shared_namespaces_stay_shared,
     a_container_without_a_mount_namespace_has_its_root,
     joined_namespaces_are_joined,
@@ -742,6 +744,65 @@ fn user_namespaces_work() -> Outcome {
     run.stdio(inner.stdio(), inner.stdio(), inner.stdio()).finish().ok();
     drop(inner);
     assert_eq!(outer.rest().trim(), "0");
+    Ok(())
+}
+
+const USER: u32 = 12_345;
+
+/// In a container of an ordinary user: root there, that user outside.
+fn ordinary_users_work() -> Outcome {
+    let bundle = Bundle::new().for_user(USER).sh("while :; do sleep 1; done");
+    let output = bundle.dir().join("container");
+    bundle.invoke("create", &[]).user(USER).keeping_output_in(output).finish().ok();
+    let verb = |line: &[&str]| bundle.sandbox().runtime(line).user(USER).finish();
+    let id = bundle.id();
+    verb(&["start", id]).ok();
+    let script = "id -u; readlink /proc/self/ns/pid | wc -l; hostname; \
+                  grep -h ^Cap[EP] /proc/1/status /proc/self/status | sort | uniq | wc -l";
+    assert_eq!(verb(&["exec", id, "sh", "-c", script]).ok().stdout, "0\n1\nbox\n2\n");
+    verb(&["exec", id, "no-such-program"]).refused();
+    let process = json!({
+        "args": ["cat", "/proc/self/oom_score_adj"], "cwd": "/", "env": ["PATH=/bin"],
+        "user": {"uid": 0, "gid": 0}, "oomScoreAdj": 500,
+    });
+    let file = bundle.dir().join("process.json");
+    std::fs::write(&file, process.to_string()).expect("write");
+    let described = verb(&["exec", "-p", file.to_str().expect("utf-8"), id]);
+    if needs::cloison().is_ok() {
+        assert_eq!(described.ok().stdout, "500\n");
+    }
+    verb(&["delete", "--force", id]).ok();
+    Ok(())
+}
+
+fn root_of_a_user_namespace_works() -> Outcome {
+    needs::path("/usr/bin/unshare")?;
+    for own_users in [false, true] {
+        let mut bundle = Bundle::new().for_user(USER).sh("while :; do sleep 1; done");
+        if own_users {
+            let ids = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
+            bundle = bundle.set("/linux/uidMappings", ids.clone()).set("/linux/gidMappings", ids);
+        } else {
+            bundle = bundle
+                .without_namespace("user")
+                .unset("/linux/uidMappings")
+                .unset("/linux/gidMappings");
+        }
+        bundle.write();
+        let runtime = crate::harness::runtime_path();
+        let root = bundle.sandbox().root();
+        let script = format!(
+            "set -e; r='{} --root {}'; $r create --bundle {dir} {id} >/dev/null 2>&1 </dev/null; \
+             $r start {id}; $r exec {id} sh -c 'id -u; hostname'; $r delete --force {id}",
+            runtime.display(),
+            root.display(),
+            dir = bundle.dir().display(),
+            id = bundle.id(),
+        );
+        let line = ["--user", "--map-root-user", "--mount", "sh", "-c", &script];
+        let nested = bundle.sandbox().program(Path::new("/usr/bin/unshare"), &line).user(USER);
+        assert_eq!(nested.finish().ok().stdout, "0\nbox\n", "{own_users}");
+    }
     Ok(())
 }
 

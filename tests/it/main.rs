@@ -21,6 +21,7 @@ mod bad_input;
 mod cgroups;
 mod contracts;
 mod delegation;
+mod descriptors;
 mod devices;
 mod events;
 mod exec;
@@ -80,6 +81,7 @@ fn all() -> Vec<harness::Test> {
         ("update", update::tests()),
         ("run", run::tests()),
         ("exec", exec::tests()),
+        ("descriptors", descriptors::tests()),
         ("terminal", terminal::tests()),
         ("process", process::tests()),
         ("rootfs", rootfs::tests()),

@@ -1,6 +1,7 @@
 //! The suite's own static binary as a program inside containers, for what a
 //! shell cannot do: `probe syscall NUMBER ARGUMENT…` prints the result or the
-//! name of the errno; `probe ids` the real and the effective uid.
+//! name of the errno; `probe ids` the real and the effective uid; `probe tell TEXT`
+//! sends a message to the socket of sd_notify(3).
 
 // SAFETY of the whole module: a raw system call with plain numbers as
 // arguments; the tests pass no pointers but null.
@@ -24,6 +25,7 @@ pub fn main() -> Option<ExitCode> {
     match args.get(1).map(String::as_str) {
         Some("syscall") => syscall(&args[2..]),
         Some("ids") => println!("{} {}", nix::unistd::getuid(), nix::unistd::geteuid()),
+        Some("tell") => tell(&args[2]),
         Some("wait") => std::thread::sleep(std::time::Duration::from_secs(600)),
         other => {
             eprintln!("probe: no such act: {other:?}");
@@ -39,6 +41,12 @@ fn map_ids(name: &str, args: &[String]) {
     let file = format!("/proc/{}/{}", args[0], name.replace("new", "").replace("map", "_map"));
     let text: Vec<String> = args[1..].chunks(3).map(|range| range.join(" ")).collect();
     std::fs::write(file, text.join("\n")).expect("write the map");
+}
+
+fn tell(text: &str) {
+    let name = std::env::var("NOTIFY_SOCKET").expect("a socket's name");
+    let socket = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
+    socket.send_to(text.as_bytes(), name).expect("somebody listens");
 }
 
 fn syscall(numbers: &[String]) {
