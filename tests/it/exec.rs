@@ -700,24 +700,9 @@ fn the_session_keyring_is_the_containers() -> Outcome {
 
 // ---- namespaces that are not all its own
 
-/// A bundle in a user namespace whose ids lie at 100000.
-fn with_users(bundle: Bundle) -> Bundle {
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    let rootfs = bundle.rootfs();
-    let chown = std::process::Command::new("chown")
-        .args(["-hR", "100000:100000"])
-        .arg(&rootfs)
-        .status()
-        .expect("run chown");
-    assert!(chown.success());
-    bundle
-        .push("/linux/namespaces", json!({"type": "user"}))
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map)
-}
-
 fn user_namespaces_work() -> Outcome {
-    let bundle = with_users(Bundle::new())
+    let bundle = Bundle::new()
+        .in_user_namespace(100_000)
         .set("/process/oomScoreAdj", 100)
         .push("/process/rlimits", json!({"type": "RLIMIT_CORE", "soft": 7, "hard": 9}));
     let container = idle(bundle);
