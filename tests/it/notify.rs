@@ -202,6 +202,7 @@ fn the_runtime_needs_no_call_of_the_profile_before_the_agent_is_there() -> Outco
 
 /// LAUNCH-24
 fn a_process_that_joins_has_a_listener_of_its_own() -> Outcome {
+    needs::other_than("crun", "tells no process of the container")?;
     let (bundle, path) = calling_getcwd();
     let first = agent(&path);
     let container = bundle.args(&["sleep", "60"]).start();
