@@ -20,7 +20,7 @@ pub(super) struct Foreground<'a> {
     /// The master of the process's terminal, when it has one.
     pub terminal: Option<&'a OwnedFd>,
     /// To whom it is told that the process is ready, when somebody wants to know; the command
-    /// itself stays the main process.
+    /// itself is the main process.
     pub readiness: Option<Readiness>,
 }
 
@@ -43,7 +43,7 @@ impl Foreground<'_> {
                 self.forward_signals()?;
             }
             if let Some(readiness) = self.readiness.take_if(|one| told && one.is_told()) {
-                readiness.tell_or_warn(None, &mut *warn);
+                readiness.tell_or_warn(process::getpid(), &mut *warn);
             }
             if let Some(master) = open.output.filter(|_| written)
                 && !pump(master.as_fd(), fd::borrow(1))

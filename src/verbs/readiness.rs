@@ -74,7 +74,7 @@ impl Readiness {
             let [ended, told] = fd::poll_in([pidfd, self.as_fd()], None)
                 .map_err(Error::system("wait for the program to be ready"))?;
             if told && self.is_told() {
-                self.tell_or_warn(Some(pid), warn);
+                self.tell_or_warn(pid, warn);
                 return Ok(());
             }
             if ended && !told {
@@ -84,7 +84,7 @@ impl Readiness {
     }
 
     /// As [`Readiness::tell`]; that nobody listens is a warning.
-    pub(super) fn tell_or_warn(&self, main_pid: Option<i32>, warn: Warn<'_>) {
+    pub(super) fn tell_or_warn(&self, main_pid: i32, warn: Warn<'_>) {
         if let Err(errno) = self.tell(main_pid) {
             let (manager, why) = (self.manager.to_string_lossy(), crate::error::describe(errno));
             warn(&format_args!("tell {manager} that the program is ready: {why}"));
@@ -92,13 +92,11 @@ impl Readiness {
     }
 
     /// Tells the manager that the program is ready, and which process is the service's from now
-    /// on, when it is not the caller's; returns once it has read that.
-    fn tell(&self, main_pid: Option<i32>) -> Result<(), Errno> {
+    /// on; returns once it has read that.
+    fn tell(&self, main_pid: i32) -> Result<(), Errno> {
         let manager = socket::connect_to_manager(&self.manager, PATIENCE_MS)?;
         socket::send(manager.as_fd(), READY, None)?;
-        if let Some(pid) = main_pid {
-            socket::send(manager.as_fd(), format!("MAINPID={pid}").as_bytes(), None)?;
-        }
+        socket::send(manager.as_fd(), format!("MAINPID={main_pid}").as_bytes(), None)?;
         // A manager must not find the sender gone before it has looked whose message it is: it
         // closes its copy of the pipe when it comes to this one (sd_notify_barrier(3)).
         let (barrier, copy) = fd::pipe()?;

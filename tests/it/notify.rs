@@ -23,6 +23,7 @@ tests![
     it_works_for_another_user,
     it_works_in_a_user_namespace,
     the_runtime_needs_no_call_of_the_profile_before_the_agent_is_there,
+    a_process_that_joins_has_a_listener_of_its_own,
     an_agent_that_is_not_there_is_an_error,
     the_path_is_ignored_where_nothing_is_notified,
 ];
@@ -196,6 +197,28 @@ fn the_runtime_needs_no_call_of_the_profile_before_the_agent_is_there() -> Outco
     assert_eq!(bundle.output(), "EXDEV");
     let (_, calls) = agent.join().unwrap();
     assert!(calls.contains(&EXECVE), "{calls:?}");
+    Ok(())
+}
+
+/// LAUNCH-24
+fn a_process_that_joins_has_a_listener_of_its_own() -> Outcome {
+    needs::other_than("crun", "tells no process of the container")?;
+    let (bundle, path) = calling_getcwd();
+    let first = agent(&path);
+    let container = bundle.args(&["sleep", "60"]).start();
+    std::fs::remove_file(&path).unwrap();
+    let second = agent(&path);
+    let program = ["/probe", "syscall", GETCWD, "0", "0"];
+    assert_eq!(container.verb("exec", &[], &program).ok().stdout, "EXDEV\n");
+    let (state, _) = second.join().unwrap();
+    assert_ne!(state["pid"], container.pid);
+    assert_eq!(
+        (&state["state"]["pid"], &state["state"]["status"]),
+        (&json!(container.pid), &json!("running"))
+    );
+    container.kill("KILL");
+    container.wait();
+    first.join().unwrap();
     Ok(())
 }
 
