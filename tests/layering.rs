@@ -32,7 +32,7 @@ const EXCEPTIONS: &[(&str, &str, &[&str])] = &[
 const CRATES: &[(&str, &str)] = &[
     ("libc", "sys"),
     ("nix", "sys"),
-    ("libseccomp", "seccomp.rs"),
+    ("libseccomp", "seccomp"),
     ("cgroups_rs", "cgroup/v1.rs"),
     ("clap", "cli"),
     ("serde_path_to_error", "spec"),

@@ -209,13 +209,13 @@ fn prepare_program(
 /// Compiles a profile, unless that has been done before.
 fn compile(entry: &Entry, profile: &Profile) -> Result<(seccomp::Program, Vec<String>), Error> {
     let cache = entry.filters();
-    let key = seccomp::identity(profile);
+    let key = seccomp::cache::identity(profile);
     let known = cache.get(key.as_bytes());
-    if let Some(known) = known.and_then(|bytes| seccomp::decode(&bytes)) {
+    if let Some(known) = known.and_then(|bytes| seccomp::cache::decode(&bytes)) {
         return Ok(known);
     }
     let (program, told) = seccomp::compile(profile)?;
     let told: Vec<_> = told.iter().map(ToString::to_string).collect();
-    cache.put(key.as_bytes(), &seccomp::encode(&program, &told));
+    cache.put(key.as_bytes(), &seccomp::cache::encode(&program, &told));
     Ok((program, told))
 }
