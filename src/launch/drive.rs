@@ -1,7 +1,9 @@
 //! Between clone and commit: the launcher answers what init says.
 
 use super::spawn::Child;
-use super::{Error, Handover, Undo, Wish, hooks, listener, sentence, state_text, userns};
+use super::{
+    Error, Handover, Undo, Wish, hooks, listener, net_devices, sentence, state_text, userns,
+};
 use crate::cgroup::{Manager, Prepared};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
@@ -86,6 +88,9 @@ impl Driver<'_, '_> {
     }
 
     fn run_hooks(&mut self, pid: i32) -> Result<(), Error> {
+        if !self.plan.net_devices.is_empty() {
+            self.undo.net_devices = Some(net_devices::move_all(&self.plan.net_devices, pid)?);
+        }
         self.undo.stop_hooks = true;
         // To prestart hooks, which are older than the state creating, the container has always
         // been created.

@@ -8,6 +8,7 @@ mod drive;
 pub mod enter;
 mod hooks;
 mod listener;
+mod net_devices;
 pub mod seal;
 mod sentence;
 mod spawn;
@@ -199,6 +200,18 @@ pub enum Error {
         /// The cause.
         source: Errno,
     },
+    /// A network device that cannot become the container's.
+    #[error("{pointer}: {action}")]
+    NetDevice {
+        /// JSON pointer of its entry.
+        pointer: String,
+        /// What was tried, with the kernel's own words.
+        action: String,
+        /// The cause.
+        source: Errno,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
     /// A namespace whose only purpose is to map the ids of a mount.
     #[error("/mounts/{index}: make a user namespace for the id mappings")]
     MountUsers {
@@ -299,6 +312,7 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
         record: &record,
         cgroup: false,
         pidfd: None,
+        net_devices: None,
         pid_file: None,
         stop_hooks: false,
     };
@@ -457,6 +471,8 @@ pub(crate) struct Undo<'a> {
     /// Whether the cgroup is ours.
     cgroup: bool,
     pidfd: Option<OwnedFd>,
+    /// Network devices that are in its namespace.
+    net_devices: Option<net_devices::Moved>,
     /// The pid file, once it is written.
     pid_file: Option<PathBuf>,
     /// Whether hooks have been run, so that their counterparts have to be.
@@ -466,7 +482,7 @@ pub(crate) struct Undo<'a> {
 impl Undo<'_> {
     /// Ends and removes everything. Failures here are not told: the first error is what the
     /// caller has to know, and `delete --force` tells what is left.
-    fn carry_out(&self, manager: &Manager) {
+    fn carry_out(&mut self, manager: &Manager) {
         let deadline = Instant::now() + END_DEADLINE;
         if let Some(pidfd) = &self.pidfd {
             let _ = process::pidfd_signal(pidfd.as_fd(), SIGKILL);
@@ -478,6 +494,9 @@ impl Undo<'_> {
             true => manager.remove(deadline),
             false => Ok(()),
         });
+        if let Some(devices) = &mut self.net_devices {
+            devices.give_back();
+        }
         unmount(self.record);
         if let Some(path) = &self.pid_file {
             let _ = std::fs::remove_file(path);

@@ -96,7 +96,9 @@ fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
     let hooks = &plan.hooks;
     let waits = Waits {
         placement: new_users || plan.launcher_scores().is_some() || !cgroup.is_placed(),
-        hooks: !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty(),
+        hooks: !hooks.prestart.is_empty()
+            || !hooks.create_runtime.is_empty()
+            || !plan.net_devices.is_empty(),
     };
     if plan.namespaces.joined(Kind::User).is_some() {
         // Init is born after all waits of its stage.

@@ -64,10 +64,7 @@ pub enum Error {
 /// The first such field.
 pub fn unsupported(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux().as_ref();
-    let fields = [
-        ("/linux/intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
-        ("/linux/netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
-    ];
+    let fields = [("/linux/intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some()))];
     match fields.into_iter().find(|(_, given)| *given) {
         Some((pointer, _)) => Err(Error::Unsupported { pointer }),
         None => Ok(()),

@@ -127,6 +127,13 @@ fn namespaces(plan: &Plan, page: &mut Page) -> fmt::Result {
             offset.clock, offset.secs, offset.nanosecs
         ))?;
     }
+    for device in &plan.net_devices {
+        page.line(format_args!(
+            "network device {} becomes {}",
+            shown(&device.host_name),
+            shown(device.name.text())
+        ))?;
+    }
     for (what, name) in [("hostname", &plan.hostname), ("domainname", &plan.domainname)] {
         if let Some(name) = name {
             page.line(format_args!("{what} {}", shown(name)))?;

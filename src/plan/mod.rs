@@ -17,6 +17,7 @@ pub mod idmap;
 pub mod lsm;
 pub mod mounts;
 pub mod namespaces;
+pub mod net_devices;
 pub mod paths;
 pub mod personality;
 pub mod process;
@@ -56,6 +57,8 @@ pub struct Plan {
     pub id_maps: Option<idmap::IdMaps>,
     /// Clocks of a new time namespace; none leaves them at the host's time.
     pub time_offsets: Vec<clocks::Offset>,
+    /// Network devices of the host that move into the container.
+    pub net_devices: Vec<net_devices::NetDevice>,
     /// Host name; none keeps what the namespace has.
     pub hostname: Option<CString>,
     /// NIS domain name; none keeps what the namespace has.
@@ -236,6 +239,8 @@ pub enum Error {
     #[error(transparent)]
     Clocks(#[from] clocks::Error),
     #[error(transparent)]
+    NetDevices(#[from] net_devices::Error),
+    #[error(transparent)]
     Rootfs(#[from] rootfs::Error),
     #[error(transparent)]
     Mounts(#[from] mounts::Error),
@@ -284,6 +289,8 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         linux.and_then(|l| l.gid_mappings().as_deref()),
     )?;
     let time_offsets = clocks::resolve(linux.and_then(|l| l.time_offsets().as_ref()), &namespaces)?;
+    let net_devices =
+        net_devices::resolve(linux.and_then(|l| l.net_devices().as_ref()), &namespaces)?;
     let names = check::host_names(spec, &namespaces)?;
     let rootfs = rootfs::resolve(spec, request.bundle, request.root_switch)?;
     let mut cgroup = cgroup::resolve(
@@ -349,6 +356,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
             .collect(),
         id_maps,
         time_offsets,
+        net_devices,
         hostname: names.hostname,
         domainname: names.domainname,
         keyring: Keyring::of(request.id, request.new_keyring),

@@ -311,41 +311,51 @@ pub fn memory_policy(
         _ if nodes.is_none() => return Err(Error::NoNodes { mode: name() }),
         _ => {}
     }
-    Ok(Some(MemoryPolicy { mode: memory_mode(mode) | flags, nodes }))
+    Ok(Some(MemoryPolicy { mode: number(&MEMORY_MODES, mode) | flags, nodes }))
 }
 
-/// include/uapi/linux/mempolicy.h
-fn memory_mode(mode: MemoryPolicyModeType) -> u32 {
-    match mode {
-        MemoryPolicyModeType::MpolDefault => 0,
-        MemoryPolicyModeType::MpolPreferred => 1,
-        MemoryPolicyModeType::MpolBind => 2,
-        MemoryPolicyModeType::MpolInterleave => 3,
-        MemoryPolicyModeType::MpolLocal => 4,
-        MemoryPolicyModeType::MpolPreferredMany => 5,
-        MemoryPolicyModeType::MpolWeightedInterleave => 6,
-    }
-}
+/// Every memory policy with its number (include/uapi/linux/mempolicy.h).
+pub const MEMORY_MODES: [(MemoryPolicyModeType, u32); 7] = [
+    (MemoryPolicyModeType::MpolDefault, 0),
+    (MemoryPolicyModeType::MpolPreferred, 1),
+    (MemoryPolicyModeType::MpolBind, 2),
+    (MemoryPolicyModeType::MpolInterleave, 3),
+    (MemoryPolicyModeType::MpolLocal, 4),
+    (MemoryPolicyModeType::MpolPreferredMany, 5),
+    (MemoryPolicyModeType::MpolWeightedInterleave, 6),
+];
 
-/// include/uapi/linux/mempolicy.h
+/// Every flag of memory policies with its bit (include/uapi/linux/mempolicy.h).
+pub const MEMORY_FLAGS: [(MemoryPolicyFlagType, u32); 3] = [
+    (MemoryPolicyFlagType::MpolFNumaBalancing, NUMA_BALANCING),
+    (MemoryPolicyFlagType::MpolFRelativeNodes, RELATIVE_NODES),
+    (MemoryPolicyFlagType::MpolFStaticNodes, STATIC_NODES),
+];
+
 const STATIC_NODES: u32 = 1 << 15;
 const RELATIVE_NODES: u32 = 1 << 14;
 const NUMA_BALANCING: u32 = 1 << 13;
+
+/// The number of a name in a table that has them all.
+fn number<T: Copy + PartialEq>(table: &[(T, u32)], name: T) -> u32 {
+    table.iter().find(|(known, _)| *known == name).map_or(0, |(_, number)| *number)
+}
 
 fn memory_flags(mode: MemoryPolicyModeType, asked: &[MemoryPolicyFlagType]) -> Result<u32, Error> {
     let mut bits = 0;
     for (index, flag) in asked.iter().enumerate() {
         let refuse = |with: String| Err(Error::MemoryFlag { index, flag: flag.to_string(), with });
         let local = mode == MemoryPolicyModeType::MpolLocal;
-        let (bit, excludes, excluded) = match flag {
+        let (excludes, excluded) = match flag {
             MemoryPolicyFlagType::MpolFStaticNodes => {
-                (STATIC_NODES, RELATIVE_NODES, MemoryPolicyFlagType::MpolFRelativeNodes)
+                (RELATIVE_NODES, MemoryPolicyFlagType::MpolFRelativeNodes)
             }
             MemoryPolicyFlagType::MpolFRelativeNodes => {
-                (RELATIVE_NODES, STATIC_NODES, MemoryPolicyFlagType::MpolFStaticNodes)
+                (STATIC_NODES, MemoryPolicyFlagType::MpolFStaticNodes)
             }
-            MemoryPolicyFlagType::MpolFNumaBalancing => (NUMA_BALANCING, 0, *flag),
+            MemoryPolicyFlagType::MpolFNumaBalancing => (0, *flag),
         };
+        let bit = number(&MEMORY_FLAGS, *flag);
         let balances = matches!(
             mode,
             MemoryPolicyModeType::MpolBind | MemoryPolicyModeType::MpolPreferredMany

@@ -13,6 +13,7 @@ pub mod fd;
 pub mod keyring;
 pub mod mount;
 pub mod net;
+pub mod netlink;
 pub mod noalloc;
 pub mod notify;
 pub mod process;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::plan::hooks::Point;
 use crate::plan::namespaces::Kind;
-use crate::plan::{caps, mounts, seccomp};
+use crate::plan::{caps, mounts, sched, seccomp};
 
 /// Annotations of config.json that change what is done on the host: none is acted on.
 const UNSAFE_ANNOTATIONS: &[&str] = &[];
@@ -121,12 +121,12 @@ pub struct IntelRdt {
 }
 
 /// `/linux/memoryPolicy`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MemoryPolicy {
     /// Names for `mode`.
-    pub modes: &'static [&'static str],
+    pub modes: Vec<String>,
     /// Names for `flags`.
-    pub flags: &'static [&'static str],
+    pub flags: Vec<String>,
 }
 
 /// Mounts beyond mount(2).
@@ -166,11 +166,14 @@ fn linux() -> Linux {
         apparmor: Enabled { enabled: true },
         selinux: Enabled { enabled: true },
         intel_rdt: IntelRdt { enabled: false, schemata: false, monitoring: false },
-        memory_policy: MemoryPolicy { modes: &[], flags: &[] },
+        memory_policy: MemoryPolicy {
+            modes: sched::MEMORY_MODES.iter().map(|(mode, _)| mode.to_string()).collect(),
+            flags: sched::MEMORY_FLAGS.iter().map(|(flag, _)| flag.to_string()).collect(),
+        },
         mount_extensions: MountExtensions {
             idmap: Enabled { enabled: mounts::OPTIONS.contains(&"idmap") },
         },
-        net_devices: Enabled { enabled: false },
+        net_devices: Enabled { enabled: true },
     }
 }
 
@@ -240,6 +243,12 @@ mod tests {
             "architectures": features.linux.seccomp.archs,
             "flags": features.linux.seccomp.known_flags,
         }}));
+        for mode in &features.linux.memory_policy.modes {
+            linux(json!({"memoryPolicy": {"mode": mode}}));
+        }
+        linux(json!({"memoryPolicy": {
+            "mode": "MPOL_BIND", "nodes": "0", "flags": features.linux.memory_policy.flags,
+        }}));
         let capabilities = json!({"bounding": features.linux.capabilities});
         let process = json!({"cwd": "/", "user": {}, "capabilities": capabilities});
         reads(json!({"ociVersion": "1.3.0", "process": process}));
@@ -249,8 +258,7 @@ mod tests {
     #[test]
     fn what_is_not_carried_out_is_not_claimed() {
         let linux = features().linux;
-        assert!(!linux.intel_rdt.enabled && !linux.net_devices.enabled);
-        assert!(linux.memory_policy.modes.is_empty());
+        assert!(!linux.intel_rdt.enabled && linux.net_devices.enabled);
         assert!(linux.mount_extensions.idmap.enabled);
     }
 }

@@ -163,6 +163,13 @@ impl Report for Error {
                 hint: hint.map(str::to_owned),
                 ..Facts::default()
             },
+            Self::Launch(launch::Error::NetDevice { pointer, hint, .. }) => Facts {
+                code: Some("LAUNCH_FAILED"),
+                phase: Some("namespaces"),
+                config: Some(pointer.clone()),
+                hint: hint.map(str::to_owned),
+                ..Facts::default()
+            },
             Self::Launch(launch::Error::IdMappedMount { index, hint, .. }) => Facts {
                 code: Some("LAUNCH_FAILED"),
                 phase: Some("rootfs"),

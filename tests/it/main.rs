@@ -32,6 +32,7 @@ mod idmap;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod notify;
 mod paths;
 mod pause;
@@ -93,6 +94,7 @@ fn all() -> Vec<harness::Test> {
         ("paths", paths::tests()),
         ("seccomp", seccomp::tests()),
         ("notify", notify::tests()),
+        ("net_devices", net_devices::tests()),
         ("cgroups", cgroups::tests()),
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),
