@@ -257,8 +257,8 @@ pub enum ToLauncher {
     Terminal,
     /// The seccomp listener comes with this frame.
     Listener,
-    /// The process that comes with this frame, of that number, is init; the one that says so was
-    /// but its stage and is gone.
+    /// The process that comes with this frame, of that number, is init and waits for
+    /// [`ToInit::Go`]; the one that says so was but its stage and is gone.
     Born(i32),
     /// Everything is ready; nothing is left but the start.
     Ready,

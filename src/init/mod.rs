@@ -203,6 +203,11 @@ impl AsFd for Link {
 /// Tells the launcher that its turn has come and waits until it is done.
 fn wait_for_launcher(link: BorrowedFd<'_>, step: Step) -> Result<(), Failure> {
     ToLauncher::Waiting(step).send(link, None).at(step, 0)?;
+    await_go(link, step)
+}
+
+/// Waits for the launcher's word to go on.
+fn await_go(link: BorrowedFd<'_>, step: Step) -> Result<(), Failure> {
     match ToInit::receive(link).at(step, 0)? {
         Some(ToInit::Go) => Ok(()),
         // Without a launcher nobody wants this container any more.

@@ -89,14 +89,18 @@ pub(super) fn take_ids((uid, gid): (u32, u32)) -> Result<(), Failure> {
     process::set_undumpable().at(Step::Tether, 0)
 }
 
-/// Ends the stage with the birth of init, which goes on from here.
+/// Ends the stage with the birth of init, which goes on from here once the launcher knows it: what
+/// it says would else overtake its stage's last word.
 pub(super) fn be_born(input: &Input) -> Result<(), Failure> {
     let Some(birth) = &input.birth else { return Ok(()) };
     if let Some(pids) = &birth.pids {
         process::setns(pids.as_fd(), ns::PID).at(Step::Birth, 0)?;
     }
     match process::clone3_sibling(birth.namespaces).at(Step::Birth, 0)? {
-        Cloned::Child => process::die_with_parent().at(Step::Tether, 0),
+        Cloned::Child => {
+            process::die_with_parent().at(Step::Tether, 0)?;
+            super::await_go(input.link.as_fd(), Step::Birth)
+        }
         Cloned::Parent { pid, pidfd } => {
             ToLauncher::Born(pid)
                 .send(input.link.as_fd(), Some(pidfd.as_fd()))

@@ -46,7 +46,7 @@ impl Driver<'_, '_> {
         }
     }
 
-    /// The stage has made init and ended.
+    /// The stage has made init, which waits to be known, and ended.
     fn replace(
         &mut self,
         child: &mut Child,
@@ -59,7 +59,7 @@ impl Driver<'_, '_> {
         child.pid = pid;
         process::wait(Who::Pidfd(stage.as_fd()), Block::Yes)
             .map_err(|source| Error::Own { action: "reap the stage", source })?;
-        Ok(())
+        ToInit::Go.send(child.link.as_fd()).map_err(|source| Error::Link { source })
     }
 
     fn answer(&mut self, step: Step, child: &Child) -> Result<(), Error> {

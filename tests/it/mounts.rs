@@ -8,7 +8,7 @@ use nix::mount::{MsFlags, mount};
 use serde_json::json;
 
 use crate::harness::mountinfo::{self, Mount};
-use crate::harness::{Bundle, Outcome, in_private_mounts, needs, tests};
+use crate::harness::{Bundle, Outcome, in_private_mounts, needs, tests, write_closed};
 
 tests![
     only_what_is_listed_is_mounted,
@@ -325,7 +325,8 @@ fn with_tree(propagation: MsFlags, test: impl FnOnce(Bundle, &std::path::Path) +
         mount_at(&tree).expect("mount the tree");
         let sub = bundle.host_dir("tree/sub");
         mount_at(&sub).expect("mount below the tree");
-        fs::write(sub.join("file"), "below\n").expect("write");
+        // A mount with a file that is open for writing cannot be made read-only.
+        write_closed(&sub.join("file"), "below\n");
         test(bundle, &tree);
         for dir in [&sub, &tree] {
             nix::mount::umount2(dir, nix::mount::MntFlags::MNT_DETACH).expect("umount");

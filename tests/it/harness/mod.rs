@@ -36,7 +36,7 @@ pub use container::{Container, eventually};
 pub use hierarchies::{
     Namespace, enter_unified_view, in_private_mounts, leave, on_host_hierarchies,
 };
-pub use rootfs::write_program;
+pub use rootfs::{write_closed, write_program};
 pub use sandbox::{Sandbox, runtime_path};
 
 /// Why a test could not be carried out on this machine or with this runtime.

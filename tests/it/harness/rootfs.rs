@@ -29,10 +29,15 @@ pub fn copy_program(from: &Path, to: &Path) {
     fs::copy(from, to).expect("copy a program");
 }
 
+/// Writes a file that nobody has open for writing afterwards.
+pub fn write_closed(path: &Path, text: &str) {
+    let _alone = BIRTHS.write().unwrap_or_else(PoisonError::into_inner);
+    fs::write(path, text).expect("write");
+}
+
 /// Writes a program, such as a script, that a container is to run.
 pub fn write_program(path: &Path, text: &str) {
-    let _alone = BIRTHS.write().unwrap_or_else(PoisonError::into_inner);
-    fs::write(path, text).expect("write a program");
+    write_closed(path, text);
     fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("make it executable");
 }
 
