@@ -36,11 +36,11 @@ pub(super) fn pair(
     // By ioctl, not by the name in /dev/pts, which the image could have replaced
     // (CVE-2025-52565).
     let slave = tty::peer(master.as_fd()).at(Step::Terminal, 0)?;
-    // Without a size of its own it has the caller's from the start: the standard input is still
+    // Without a size of its own it has the caller's from the start: the standard streams are still
     // the caller's here.
     let size = match terminal.size {
         Some(size) => Some(tty::WindowSize { height: size.rows, width: size.columns }),
-        None => tty::window_size(fd::borrow(fd::STDIO[0])).ok(),
+        None => tty::window_size_of_caller(),
     };
     if let Some(size) = size {
         tty::set_window_size(slave.as_fd(), size).at(Step::Terminal, 0)?;

@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::state::{Record, Status};
 use crate::sys::process::{self, Block, Exit, Who};
-use crate::sys::{Errno, fd, socket, tty};
+use crate::sys::{Errno, socket, tty};
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -110,7 +110,7 @@ pub(super) fn hand_on(
 ) -> Result<Option<OwnedFd>, Error> {
     let master = master.ok_or(Error::Link { source: Errno::EBADMSG })?;
     let Some(socket) = &handover.console_socket else {
-        if let Ok(size) = tty::window_size(fd::borrow(fd::STDIO[0])) {
+        if let Some(size) = tty::window_size_of_caller() {
             // A size that cannot be set is no reason to end a process.
             let _ = tty::set_window_size(master.as_fd(), size);
         }

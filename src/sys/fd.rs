@@ -408,19 +408,6 @@ pub fn write_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize> {
     })
 }
 
-/// Waits until a descriptor takes output or its peer is gone.
-///
-/// # Errors
-/// Those of poll(2) but `EINTR`.
-pub fn wait_writable(fd: BorrowedFd<'_>) -> Result<()> {
-    let mut set = [libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 }];
-    retry(|| {
-        // SAFETY: the array is writable and its length is given.
-        check(unsafe { libc::poll(set.as_mut_ptr(), 1, -1) }.into())
-    })
-    .map(drop)
-}
-
 /// write(2) until all is written.
 ///
 /// # Errors

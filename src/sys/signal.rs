@@ -125,5 +125,5 @@ pub fn realtime_range() -> (i32, i32) {
 
 /// Signals that a foreground launcher handles itself.
 pub mod number {
-    pub use libc::{SIGCHLD, SIGKILL, SIGPIPE, SIGTERM, SIGURG, SIGWINCH};
+    pub use libc::{SIGCHLD, SIGCONT, SIGKILL, SIGPIPE, SIGTERM, SIGURG, SIGWINCH};
 }

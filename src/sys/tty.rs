@@ -1,7 +1,8 @@
 //! Terminals: pseudo-terminal pairs, window sizes, raw mode (pty(7), ioctl_tty(2)).
 
-use super::fd::own;
+use super::fd::{self, own};
 use super::{Result, check};
+use nix::sys::termios::{self, SetArg, Termios};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// A window size in characters.
@@ -66,32 +67,92 @@ pub fn window_size(terminal: BorrowedFd<'_>) -> Result<WindowSize> {
     Ok(WindowSize { height: size.ws_row, width: size.ws_col })
 }
 
-/// A terminal in raw mode; dropping it puts the earlier mode back.
-#[derive(Debug)]
-pub struct RawMode<'f> {
-    terminal: BorrowedFd<'f>,
-    before: nix::sys::termios::Termios,
+/// The window size of the caller's terminal, which is the first of its standard streams that is
+/// one.
+pub fn window_size_of_caller() -> Option<WindowSize> {
+    fd::STDIO.into_iter().find_map(|number| window_size(fd::borrow(number)).ok())
 }
 
-impl<'f> RawMode<'f> {
-    /// Switches the terminal to raw mode (cfmakeraw(3)).
+/// Whether a descriptor is a terminal.
+pub fn is_terminal(descriptor: BorrowedFd<'_>) -> bool {
+    // SAFETY: takes no memory.
+    unsafe { libc::isatty(descriptor.as_raw_fd()) == 1 }
+}
+
+/// Whether a terminal's keys are for another process group than the calling one.
+pub fn is_in_background(terminal: BorrowedFd<'_>) -> bool {
+    // SAFETY: takes no memory.
+    let group = unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) };
+    // SAFETY: takes no memory and cannot fail.
+    group >= 0 && group != unsafe { libc::getpgrp() }
+}
+
+/// Opens a terminal once more, so that it does not block here and stays as it is for others who
+/// have the same open file.
+///
+/// # Errors
+/// Those of open(2), as the terminal may belong to another user by now; `ENOENT` without /proc.
+pub fn reopen(terminal: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd> {
+    let path = fd::proc_path(terminal)?;
+    fd::openat(fd::cwd(), path.as_c_str(), flags | libc::O_NONBLOCK | libc::O_NOCTTY, 0)
+}
+
+/// What ends the input of the program behind a terminal when it is typed at the start of a line
+/// (termios(3), VEOF); the usual one where a program that edits lines by itself has taken the
+/// meaning away. May be asked of either side.
+///
+/// # Errors
+/// `ENOTTY` when the descriptor is no terminal.
+pub fn end_of_input(terminal: BorrowedFd<'_>) -> Result<u8> {
+    let mode = termios::tcgetattr(terminal)?;
+    let by_lines = mode.local_flags.contains(termios::LocalFlags::ICANON);
+    let own = mode.control_chars[termios::SpecialCharacterIndices::VEOF as usize];
+    Ok(if by_lines { own } else { CONTROL_D })
+}
+
+const CONTROL_D: u8 = 4;
+
+/// A terminal in raw mode; dropping it puts the earlier mode back.
+#[derive(Debug)]
+pub struct RawMode {
+    terminal: BorrowedFd<'static>,
+    before: Termios,
+    raw: Termios,
+}
+
+impl RawMode {
+    /// Switches the standard input to raw mode (cfmakeraw(3)).
     ///
     /// # Errors
-    /// `ENOTTY` when the descriptor is no terminal.
-    pub fn enter(terminal: BorrowedFd<'f>) -> Result<Self> {
-        use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
-        let before = tcgetattr(terminal)?;
+    /// `ENOTTY` when it is no terminal.
+    pub fn of_input() -> Result<Self> {
+        let terminal = fd::borrow(fd::STDIO[0]);
+        let before = termios::tcgetattr(terminal)?;
         let mut raw = before.clone();
-        cfmakeraw(&mut raw);
-        tcsetattr(terminal, SetArg::TCSANOW, &raw)?;
-        Ok(Self { terminal, before })
+        termios::cfmakeraw(&mut raw);
+        let mode = Self { terminal, before, raw };
+        mode.enter();
+        Ok(mode)
+    }
+
+    /// Switches to raw mode again, whoever has changed it.
+    pub fn enter(&self) {
+        self.set(&self.raw);
+    }
+
+    /// Puts the earlier mode back for a while.
+    pub fn leave(&self) {
+        self.set(&self.before);
+    }
+
+    /// Nothing is left to do when the terminal itself is gone.
+    fn set(&self, mode: &Termios) {
+        let _ = termios::tcsetattr(self.terminal, SetArg::TCSANOW, mode);
     }
 }
 
-impl Drop for RawMode<'_> {
+impl Drop for RawMode {
     fn drop(&mut self) {
-        use nix::sys::termios::{SetArg, tcsetattr};
-        // Nothing is left to do when the terminal itself is gone.
-        let _ = tcsetattr(self.terminal, SetArg::TCSANOW, &self.before);
+        self.leave();
     }
 }

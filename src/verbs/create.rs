@@ -128,17 +128,25 @@ pub enum RequestError {
 /// # Errors
 /// Whatever stands in its way; nothing of it is left then.
 pub fn create(context: &Context, request: &CreateRequest, warn: Warn<'_>) -> Result<(), Error> {
-    make(context, request, Until::Created, Attachment::Detached, warn).map(drop)
+    let prepared = prepare(context, request, Until::Created, Attachment::Detached, warn)?;
+    prepared.launch(context, warn).map(drop)
 }
 
-/// Creates a container and goes as far as asked.
-pub(super) fn make(
+/// A container that can be made.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub plan: Plan,
+    wish: Wish,
+}
+
+/// Everything that can be found out before anything is made.
+pub(super) fn prepare(
     context: &Context,
     request: &CreateRequest,
     until: Until,
     attachment: Attachment,
     warn: Warn<'_>,
-) -> Result<Launched, Error> {
+) -> Result<Prepared, Error> {
     if request.bundle.to_str().is_none() {
         return Err(RequestError::BundleEncoding { path: request.bundle.clone() }.into());
     }
@@ -149,11 +157,18 @@ pub(super) fn make(
         warn(warning);
     }
     let wish = wish(request, &loaded, &plan, until, attachment)?;
-    let launched = launch::launch(&context.store(), &plan, wish)?;
-    for warning in &launched.warnings {
-        warn(warning);
+    Ok(Prepared { plan, wish })
+}
+
+impl Prepared {
+    /// Makes the container and goes as far as asked.
+    pub(super) fn launch(self, context: &Context, warn: Warn<'_>) -> Result<Launched, Error> {
+        let launched = launch::launch(&context.store(), &self.plan, self.wish)?;
+        for warning in &launched.warnings {
+            warn(warning);
+        }
+        Ok(launched)
     }
-    Ok(launched)
 }
 
 /// The plan of a request on this host.

@@ -151,11 +151,9 @@ impl Source {
         let left = until.saturating_duration_since(Instant::now()).as_millis() + 1;
         let left = Some(u32::try_from(left).unwrap_or(u32::MAX));
         let init = (self.pidfd.as_fd(), News::Input);
-        let news = match watch {
-            Some(watch) => notify::any([init, watch.source()], left).map(|[ended, _]| ended),
-            None => notify::any([init], left).map(|[ended]| ended),
-        };
-        news.map_err(Error::system("wait for events"))
+        let [ended, _] = notify::any([Some(init), watch.map(Watch::source)], left)
+            .map_err(Error::system("wait for events"))?;
+        Ok(ended)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `exec`: another program in a container that is there.
 
 use super::create::{Attachment, RequestError, check_terminal, handover};
-use super::foreground::Foreground;
+use super::foreground::{Attended, Foreground};
 use super::{Context, Error, Mode, Warn, created_record, descriptors};
 use crate::cgroup::Below;
 use crate::host;
@@ -11,7 +11,6 @@ use crate::plan::exec::{Changes, ExecPlan, Surroundings, complete};
 use crate::plan::{self, Descriptors};
 use crate::spec::{self, Loaded};
 use crate::state::{Entry, Record, Status};
-use crate::sys::signal;
 use std::path::PathBuf;
 
 /// What is to be executed where.
@@ -92,17 +91,16 @@ pub fn exec(context: &Context, request: &ExecRequest, warn: Warn<'_>) -> Result<
     if request.mode == Mode::Detached {
         return enter(container, &plan, wish, warn).map(|_| 0);
     }
-    // Before the process exists: a signal that comes meanwhile is forwarded once it does.
-    let signals = signal::block_all_and_listen().map_err(Error::system("listen for signals"))?;
-    let entered = enter(container, &plan, wish, warn)?;
-    let foreground = Foreground {
+    let foreground = Foreground::begin(terminal)?;
+    let aside: Warn<'_> = &mut |warning| foreground.warn(warn, warning);
+    let entered = enter(container, &plan, wish, aside)?;
+    let attended = Attended {
         pid: entered.pid,
-        pidfd: &entered.pidfd,
-        signals: &signals,
-        terminal: entered.terminal.as_ref(),
+        pidfd: entered.pidfd,
+        terminal: entered.terminal,
         readiness: None,
     };
-    Ok(foreground.attend(warn)?.status())
+    Ok(foreground.attend(attended, warn)?.status())
 }
 
 fn enter(

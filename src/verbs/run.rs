@@ -1,11 +1,11 @@
 //! `run`: create, start, and in the foreground wait and delete.
 
-use super::create::{Attachment, make};
-use super::foreground::Foreground;
+use super::create::{Attachment, prepare};
+use super::foreground::{Attended, Foreground};
 use super::readiness::Readiness;
 use super::{Context, CreateRequest, Error, Warn};
 use crate::launch::Until;
-use crate::sys::{process, signal};
+use crate::sys::process;
 use std::os::fd::AsFd;
 
 /// What is to be run.
@@ -53,35 +53,44 @@ pub enum Subreaper {
 /// # Errors
 /// Whatever stands in its way; nothing of the container is left then.
 pub fn run(context: &Context, request: &RunRequest, warn: Warn<'_>) -> Result<u8, Error> {
-    let create = &request.create;
-    if request.mode == Mode::Detached {
-        let mut launched = make(context, create, Until::Started, Attachment::Detached, warn)?;
-        super::start::poststart(&launched.entry, &launched.record, warn)?;
-        if let Some(readiness) = Readiness::of(launched.readiness.take()) {
-            // Others may work on the container meanwhile.
-            launched.entry.unlock();
-            readiness.pass_on(launched.pid, launched.pidfd.as_fd(), warn)?;
-        }
-        return Ok(0);
+    match request.mode {
+        Mode::Detached => run_detached(context, request, warn).map(|()| 0),
+        Mode::Foreground => run_in_foreground(context, request, warn),
     }
+}
+
+fn run_detached(context: &Context, request: &RunRequest, warn: Warn<'_>) -> Result<(), Error> {
+    let create = &request.create;
+    let prepared = prepare(context, create, Until::Started, Attachment::Detached, warn)?;
+    let mut launched = prepared.launch(context, warn)?;
+    super::start::poststart(&launched.entry, &launched.record, warn)?;
+    if let Some(readiness) = Readiness::of(launched.readiness.take()) {
+        // Others may work on the container meanwhile.
+        launched.entry.unlock();
+        readiness.pass_on(launched.pid, launched.pidfd.as_fd(), warn)?;
+    }
+    Ok(())
+}
+
+fn run_in_foreground(context: &Context, request: &RunRequest, warn: Warn<'_>) -> Result<u8, Error> {
+    let create = &request.create;
+    let prepared = prepare(context, create, Until::Started, Attachment::Attached, warn)?;
     if request.subreaper == Subreaper::Set {
         process::set_child_subreaper(true).map_err(Error::system("become a subreaper"))?;
     }
-    // Before the container exists: a signal that comes meanwhile is forwarded once it does.
-    let signals = signal::block_all_and_listen().map_err(Error::system("listen for signals"))?;
-    let mut launched = make(context, create, Until::Started, Attachment::Attached, warn)?;
-    super::start::poststart(&launched.entry, &launched.record, warn)?;
+    let foreground = Foreground::begin(prepared.plan.has_terminal())?;
+    let aside: Warn<'_> = &mut |warning| foreground.warn(warn, warning);
+    let mut launched = prepared.launch(context, aside)?;
+    super::start::poststart(&launched.entry, &launched.record, aside)?;
     // Others may work on the container while it runs.
     launched.entry.unlock();
-    let terminal = launched.terminal.take();
-    let foreground = Foreground {
+    let attended = Attended {
         pid: launched.pid,
-        pidfd: &launched.pidfd,
-        signals: &signals,
-        terminal: terminal.as_ref(),
+        pidfd: launched.pidfd,
+        terminal: launched.terminal.take(),
         readiness: Readiness::of(launched.readiness.take()),
     };
-    let exit = foreground.attend(warn);
+    let exit = foreground.attend(attended, warn);
     if request.keep == Keep::Remove {
         let request = super::DeleteRequest { id: create.id.clone(), force: true };
         super::delete::delete(context, &request, warn)?;

@@ -95,6 +95,64 @@ impl Terminal {
         self.master.write_all(text.as_bytes()).expect("write to the terminal");
     }
 
+    /// Types as much as is taken at once; how much that is.
+    pub fn paste(&mut self, text: &str) -> usize {
+        let blocking = self.set_nonblocking(true);
+        let mut pasted = 0;
+        while pasted < text.len() {
+            match self.master.write(&text.as_bytes()[pasted..]) {
+                Ok(length) => pasted += length,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => panic!("write to the terminal: {error}"),
+            }
+        }
+        self.set_nonblocking(blocking);
+        pasted
+    }
+
+    /// Types all of it, as fast as it is taken.
+    #[track_caller]
+    pub fn paste_all(&mut self, mut text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !text.is_empty() {
+            let whole = text.len();
+            text = &text[self.paste(text)..];
+            assert!(Instant::now() < deadline, "{whole} bytes were not taken, saw {:?}", self.seen);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The earlier setting.
+    fn set_nonblocking(&self, wanted: bool) -> bool {
+        use nix::fcntl::{FcntlArg, OFlag, fcntl};
+        let flags = fcntl(&self.master, FcntlArg::F_GETFL).expect("read the flags");
+        let mut flags = OFlag::from_bits_truncate(flags);
+        let before = flags.contains(OFlag::O_NONBLOCK);
+        flags.set(OFlag::O_NONBLOCK, wanted);
+        fcntl(&self.master, FcntlArg::F_SETFL(flags)).expect("set the flags");
+        before
+    }
+
+    /// Reads, and forgets, until `enough`.
+    #[track_caller]
+    pub fn drain_until(&mut self, enough: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !enough() {
+            assert!(Instant::now() < deadline, "waited, and the terminal went on");
+            self.read_some();
+            self.seen.clear();
+        }
+    }
+
+    /// Reads, and forgets, until the terminal is closed.
+    pub fn drain_in_background(mut self) {
+        std::thread::spawn(move || {
+            while self.read_some() {
+                self.seen.clear();
+            }
+        });
+    }
+
     /// Reads until `text` has appeared; returns all that was seen up to now.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> &str {
