@@ -211,6 +211,16 @@ fn telling() -> Bundle {
     Bundle::new().with_probe().sh(script)
 }
 
+/// The same, but waits until [`let_tell`].
+fn telling_when_let() -> Bundle {
+    let script = "while ! test -e /go; do sleep 0.02; done; /probe tell READY=1; sleep 60";
+    Bundle::new().with_probe().sh(script)
+}
+
+fn let_tell(container: &Container) {
+    std::fs::write(container.bundle().rootfs().join("go"), "").expect("write");
+}
+
 fn without_a_manager_there_is_no_socket() -> Outcome {
     let bundle = Bundle::new().sh("echo \"[$NOTIFY_SOCKET]\"; ls -d /run/notify 2>/dev/null");
     assert_eq!(bundle.run().stdout, "[]\n");
@@ -230,11 +240,12 @@ fn started(manager: &Manager, bundle: Bundle) -> (Container, crate::harness::Run
 
 fn start_waits_until_the_program_is_ready() -> Outcome {
     needs::other_than("crun", "sends no MAINPID")?;
-    let bundle = telling();
+    let bundle = telling_when_let();
     let manager = Manager::listen(&bundle);
     let (container, mut start) = started(&manager, bundle);
     assert!(eventually(|| container.status() == "running"));
     assert!(!start.ended() && manager.hears_nothing(), "not before it is ready");
+    let_tell(&container);
     assert_eq!(manager.hears().as_deref(), Some("READY=1"));
     assert_eq!(manager.hears(), Some(format!("MAINPID={}", container.pid)));
     assert_eq!(manager.hears().as_deref(), Some("BARRIER=1"));
@@ -313,11 +324,12 @@ fn a_manager_may_have_a_name_without_a_path() -> Outcome {
 
 fn a_manager_that_is_gone_is_a_warning() -> Outcome {
     needs::cloison()?;
-    let bundle = telling();
+    let bundle = telling_when_let();
     let manager = Manager::listen(&bundle);
     let (container, start) = started(&manager, bundle);
     std::fs::remove_file(&manager.name).expect("remove");
     drop(manager);
+    let_tell(&container);
     start.finish().ok().complains("that the program is ready");
     assert_eq!(container.status(), "running");
     Ok(())
