@@ -17,6 +17,8 @@ RUNTIME    ?=
 VALIDATION ?=
 # v2 gives conformance a pure cgroup v2 view; empty takes the host's own.
 CGROUP     ?=
+# Where bench writes its table, JSON and plots; empty means target/bench/results.
+RESULTS    ?=
 # Passed on: test names for test-it, program names for conformance, options for bench.
 ARGS       ?=
 
@@ -67,9 +69,10 @@ conformance: ## OCI validation programs; VALIDATION=DIR [RUNTIME=path] [CGROUP=v
 	@tests/conformance/run --runtime $(abspath $(or $(strip $(RUNTIME)),$(BINARY))) \
 		$(if $(CGROUP),--cgroup $(CGROUP)) "$(VALIDATION)" $(ARGS)
 
-bench: build ## time every verb beside RUNTIMES="crun=/usr/bin/crun runc=/usr/sbin/runc"
+bench: build ## time every verb beside RUNTIMES="crun=/usr/bin/crun runc=/usr/sbin/runc"; RESULTS=docs/bench
 	@tests/deps $(BENCH_PACKAGES)
-	@tests/bench/bench --cloison $(BINARY) $(if $(RUNTIMES),--runtimes "$(RUNTIMES)") $(ARGS)
+	@tests/bench/bench --cloison $(BINARY) $(if $(RUNTIMES),--runtimes "$(RUNTIMES)") \
+		$(if $(RESULTS),--results "$(RESULTS)") $(ARGS)
 
 lines: ## how much code there is, and where
 	@tests/lines src tests examples

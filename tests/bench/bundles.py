@@ -34,15 +34,17 @@ def make_rootfs(root):
         (root / "bin" / applet).symlink_to("busybox")
 
 
-def make(directory, kind, program, cgroup, devices):
+def make(directory, kind, program, cgroup, devices, memory=None):
     """Writes `directory`/config.json; the root file system lies beside the directory.
 
-    `devices` says whether the cgroup is to refuse devices.
+    `devices` says whether the cgroup is to refuse devices; `memory` limits it, in bytes.
     """
     directory.mkdir(parents=True)
     config = small(directory.parent / "rootfs", program, cgroup)
     if devices:
-        config["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+        config["linux"]["resources"]["devices"] = [{"allow": False, "access": "rwm"}]
+    if memory is not None:
+        config["linux"]["resources"]["memory"] = {"limit": memory}
     if kind == "engine":
         enlarge(config, directory)
     (directory / "config.json").write_text(json.dumps(config))

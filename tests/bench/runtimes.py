@@ -1,0 +1,112 @@
+"""What is measured: runtimes, and the floor that none of them can go below by much."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import bundles
+from stopwatch import BUILT, Failed, Sample
+
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
+NAME = f"bench-{os.getpid()}"
+CYCLE = ("create", "start", "delete")
+LIFE = "create+start+delete"
+# What a create leaves behind: its init, while it waits for the start.
+WAITING = "created init"
+# The container's process from its birth as init to its end as the program.
+PROCESS = "init and program"
+PROGRAMS = {"true": ["/bin/true"], "sleep": ["/bin/sleep", "1000"]}
+
+
+class Floor:
+    """The yardstick: floor.c, which has only `run`."""
+
+    name, version = "floor", "least possible"
+
+    def __init__(self, work, devices):
+        self.rootfs, self.cgroup = work / "rootfs", CGROUPS / f"{NAME}-floor"
+        self.options = ["devices"] if devices else []
+
+    def life(self, stopwatch, kind, slot=0):
+        return {"run": stopwatch.run(self.words(slot))} if kind == "small" else {}
+
+    def words(self, slot=0):
+        words = [BUILT / "floor", self.rootfs, f"{self.cgroup}-{slot}", "/bin/true", *self.options]
+        return list(map(str, words))
+
+    def forget(self):
+        """It remembers nothing."""
+
+
+class Runtime:
+    """A runtime under measurement, with a state root of its own."""
+
+    def __init__(self, name, path, work, devices):
+        self.name, self.path, self.work, self.devices = name, str(pathlib.Path(path).resolve()), work, devices
+        self.root = work / "state" / name
+        lines = subprocess.run([self.path, "--version"], capture_output=True, text=True, check=False).stdout.splitlines()
+        if not lines:
+            raise Failed(f"{path} --version says nothing: is it a runtime?")
+        self.version = lines[0]
+
+    def id(self, slot):
+        return f"{NAME}-{self.name}-{slot}"
+
+    def bundle(self, kind, program, slot, memory=None):
+        """A bundle whose cgroup no other container has; made at its first use."""
+        directory = self.work / f"{kind}-{program}-{self.name}-{slot}"
+        if not directory.exists():
+            bundles.make(directory, kind, PROGRAMS[program], f"/{self.id(slot)}", self.devices, memory)
+        return directory
+
+    def words(self, verb, *rest):
+        return [self.path, "--root", str(self.root), verb, *map(str, rest)]
+
+    def create(self, kind, slot):
+        pid_file = self.bundle(kind, "sleep", slot) / "pid"
+        return self.words("create", "--bundle", pid_file.parent, "--pid-file", pid_file, self.id(slot)), pid_file
+
+    def run(self, kind, slot):
+        return self.words("run", "--bundle", self.bundle(kind, "true", slot), self.id(slot))
+
+    def life(self, stopwatch, kind, slot=0):
+        """One container through every verb and one by `run`: a sample per verb and of its process."""
+        verb = lambda *words: stopwatch.run(self.words(*words))
+        name, samples = self.id(slot), {}
+        create, pid_file = self.create(kind, slot)
+        samples["create"] = stopwatch.run(create)
+        pid = int(pid_file.read_text())
+        samples[WAITING] = usage(pid)
+        samples["state"] = verb("state", name)
+        samples["start"] = verb("start", name)
+        samples["exec"] = verb("exec", name, "/bin/true")
+        # Beside other lives a list may meet containers that are just going.
+        samples["list"] = stopwatch.ask("run", *self.words("list"), check=False)
+        samples["kill"] = verb("kill", name, "KILL")
+        samples[PROCESS] = stopwatch.reap(pid)
+        samples["delete"] = verb("delete", name)
+        cycle = [samples[v] for v in CYCLE]
+        samples[LIFE] = Sample(sum(s.wall for s in cycle), sum(s.cpu for s in cycle), max(s.rss for s in cycle),
+                               sum(s.faults for s in cycle))
+        samples["run"] = stopwatch.run(self.run(kind, slot))
+        return samples
+
+    def forget(self):
+        """Everything it has kept between containers, as a cache of compiled filters."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def clean_up(self, slots):
+        for slot in slots:
+            subprocess.run(self.words("delete", "--force", self.id(slot)), capture_output=True, check=False)
+
+
+def usage(pid):
+    """What a process that still lives has taken; its wall time is nobody's wait."""
+    process = pathlib.Path(f"/proc/{pid}")
+    # After the name, which may contain anything: fields 3 and on, of which 10 and 12 are wanted.
+    stat = (process / "stat").read_text().rpartition(")")[2].split()
+    peak = re.search(r"VmHWM:\s*(\d+)", (process / "status").read_text())
+    return Sample(None, int((process / "schedstat").read_text().split()[0]) // 1000, int(peak.group(1)),
+                  int(stat[7]) + int(stat[9]))
