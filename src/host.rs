@@ -1,11 +1,14 @@
 //! What the host is like: facts that decisions rest on, each looked up at most once.
 
 pub mod cgroup;
+mod mountinfo;
+mod resctrl;
 
 use crate::plan::caps::Grantable;
 use crate::plan::cgroup::Privilege;
 use crate::sys::{Errno, cred, fd, process};
 use cgroup::{CgroupFacts, Own};
+use std::path::PathBuf;
 
 /// The facts.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub struct Host {
     pub cgroups: CgroupFacts,
     /// Whether SELinux is on.
     pub selinux: bool,
+    /// Where the resctrl file system is mounted; none where it is not, or was not asked for.
+    pub resctrl: Option<PathBuf>,
 }
 
 /// Why the facts cannot be told.
@@ -34,21 +39,36 @@ pub enum Error {
     /// The cgroup hierarchies.
     #[error(transparent)]
     Cgroups(#[from] cgroup::Error),
+    /// The table of mounts.
+    #[error("read /proc/self/mountinfo: {errno}")]
+    Mounts {
+        /// The cause.
+        errno: Errno,
+    },
+}
+
+/// What is to be found out that costs something and is not always needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether the container's cgroup lies relative to the caller's.
+    pub own_cgroup: Own,
+    /// Whether the container has a class of resctrl.
+    pub resctrl: bool,
 }
 
 impl Host {
-    /// Looks at the host; `own` tells whether the container's cgroup lies relative to the
-    /// caller's.
+    /// Looks at the host.
     ///
     /// # Errors
     /// What cannot be told.
-    pub fn probe(own: Own) -> Result<Self, Error> {
+    pub fn probe(wanted: Wanted) -> Result<Self, Error> {
         Ok(Self {
             euid: process::geteuid(),
             outer_uid: outer_uid(),
             grantable: grantable()?,
-            cgroups: CgroupFacts::probe(own)?,
+            cgroups: CgroupFacts::probe(wanted.own_cgroup)?,
             selinux: selinux(),
+            resctrl: if wanted.resctrl { resctrl::mount_point()? } else { None },
         })
     }
 

@@ -37,7 +37,7 @@
 //! | 1 | [`id`], [`spec`], [`host`], [`wire`] | words shared by all: names, configs, facts, frames |
 //! | 2 | [`plan`] | judgement: from (config, request, facts) to a plan, without I/O |
 //! |   | [`seccomp`] | from a profile to the kernel's filter program |
-//! | 3 | [`state`], [`cgroup`] | what outlives a command: records on disk, cgroups |
+//! | 3 | [`state`], [`cgroup`], [`resctrl`] | what outlives a command: records on disk, cgroups, classes of service |
 //! | 4 | [`launch`], [`init`] | the two processes of a create: launcher and container |
 //! | 5 | [`verbs`] | the operations |
 //! | 6 | [`cli`] | the command line |
@@ -63,6 +63,7 @@ pub mod init;
 pub mod launch;
 pub mod log;
 pub mod plan;
+pub mod resctrl;
 pub mod seccomp;
 pub mod spec;
 pub mod state;

@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["sys"],
     &["error", "host", "id", "log", "spec", "wire"],
     &["plan"],
-    &["cgroup", "seccomp", "state"],
+    &["cgroup", "resctrl", "seccomp", "state"],
     &["init", "launch", "checkpoint"],
     &["verbs"],
     &["cli"],

@@ -1,5 +1,6 @@
 //! Which cgroup hierarchies this host mounts, and where.
 
+use super::mountinfo::{Mount, mounts};
 use crate::sys::{Errno, fd};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -131,38 +132,8 @@ fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// What one line of /proc/self/mountinfo tells (proc_pid_mountinfo(5)).
-#[derive(Debug)]
-struct Mount {
-    root: String,
-    point: PathBuf,
-    options: String,
-}
-
-fn mounts<'a>(mountinfo: &'a str, kind: &'a str) -> impl DoubleEndedIterator<Item = Mount> + 'a {
-    mountinfo.lines().filter_map(move |line| {
-        let (left, right) = line.split_once(" - ")?;
-        let mut right = right.split(' ');
-        if right.next()? != kind {
-            return None;
-        }
-        let options = right.nth(1).unwrap_or_default().to_owned();
-        let mut left = left.split(' ').skip(3);
-        let root = unescape(left.next()?);
-        let point = PathBuf::from(unescape(left.next()?));
-        Some(Mount { root, point, options })
-    })
-}
-
 fn last_mount(mountinfo: &str, kind: &str, point: Option<&str>) -> Option<Mount> {
     mounts(mountinfo, kind).rfind(|m| point.is_none_or(|point| m.point == Path::new(point)))
-}
-
-/// Undoes the octal escapes of space, tab, newline and backslash.
-fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .into_iter()
-        .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
 }
 
 /// The path in the line of /proc/self/cgroup whose controller list is `controllers`.

@@ -7,6 +7,7 @@ use super::{
 use crate::cgroup::{Manager, Prepared};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
+use crate::resctrl;
 use crate::state::{Record, Status};
 use crate::sys::process::{self, Block, Exit, Who};
 use crate::sys::{Errno, socket, tty};
@@ -75,6 +76,9 @@ impl Driver<'_, '_> {
         let pid = child.pid;
         if !self.cgroup.is_placed() {
             self.manager.place(pid)?;
+        }
+        if let Some(class) = &self.record.resctrl {
+            resctrl::place(class, pid)?;
         }
         if let (Some(maps), true) = (&self.plan.id_maps, self.plan.namespaces.is_new(Kind::User)) {
             userns::write_maps(pid, maps, "/linux")?;

@@ -12,6 +12,7 @@ use crate::init::enter::{self, Rights};
 use crate::init::{MORE_ENVIRONMENT, Program};
 use crate::plan::exec::ExecPlan;
 use crate::plan::namespaces::Kind;
+use crate::resctrl;
 use crate::state::{Entry, Record};
 use crate::sys::process::{self, Block, Cloned, StringArray, Who, ns};
 use crate::sys::signal::number::SIGKILL;
@@ -67,11 +68,11 @@ pub fn enter(container: Container<'_>, plan: &ExecPlan, wish: EnterWish) -> Resu
         // A place that was asked for is meant, also when it is the container's cgroup itself.
         may_stray: wish.below.is_empty(),
     };
-    let child = spawn(&container, plan, &cgroup, &mut warnings)?;
-    let terminal =
-        drive(&container, &child, plan, &cgroup.manager, &wish.handover).inspect_err(|_| {
-            end(&child);
-        })?;
+    let (child, placement) = spawn(&container, plan, &cgroup, &mut warnings)?;
+    let placer = (placement == Placement::Open).then_some(&cgroup.manager);
+    let terminal = drive(&container, &child, plan, placer, &wish.handover).inspect_err(|_| {
+        end(&child);
+    })?;
     Ok(Entered { pid: child.pid, pidfd: child.pidfd, terminal, warnings })
 }
 
@@ -81,12 +82,21 @@ struct Cgroup {
     may_stray: bool,
 }
 
+/// Whether a process is in its cgroup.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Placement {
+    /// From birth.
+    Done,
+    /// Not yet.
+    Open,
+}
+
 fn spawn(
     container: &Container<'_>,
     plan: &ExecPlan,
     cgroup: &Cgroup,
     warnings: &mut Vec<String>,
-) -> Result<Child, Error> {
+) -> Result<(Child, Placement), Error> {
     let own = |action| move |source| Error::Own { action, source };
     let prepared = cgroup.manager.entrance()?;
     let birth = prepared.birth.as_ref().map(AsFd::as_fd);
@@ -98,7 +108,7 @@ fn spawn(
         namespaces: passage.process,
         rights: passage.rights,
         root: open_root(container)?,
-        placement: !prepared.is_placed(),
+        placement: !prepared.is_placed() || container.record.resctrl.is_some(),
         program: program(container, plan)?,
     };
     if let (Rights::Inside, Some(score)) = (passage.rights, plan.wanted.process.oom_score_adj) {
@@ -130,7 +140,10 @@ fn spawn(
     passage.end(home, &cloned)?;
     cpus.restore();
     match cloned {
-        Ok(Cloned::Parent { pid, pidfd }) => Ok(Child { pid, pidfd, link, unmapped: Vec::new() }),
+        Ok(Cloned::Parent { pid, pidfd }) => {
+            let placement = if prepared.is_placed() { Placement::Done } else { Placement::Open };
+            Ok((Child { pid, pidfd, link, unmapped: Vec::new() }, placement))
+        }
         // The process never returns.
         Ok(Cloned::Child) => process::exit_now(1),
         Err(source) => {
@@ -249,7 +262,7 @@ fn drive(
     container: &Container<'_>,
     child: &Child,
     plan: &ExecPlan,
-    manager: &Manager,
+    placer: Option<&Manager>,
     handover: &Handover,
 ) -> Result<Option<OwnedFd>, Error> {
     let link = |source| Error::Link { source };
@@ -259,7 +272,12 @@ fn drive(
         let Some((message, fd)) = frame else { return Err(drive::ended(child)) };
         match message {
             ToLauncher::Waiting(Step::AwaitPlacement) => {
-                manager.place(child.pid)?;
+                if let Some(manager) = placer {
+                    manager.place(child.pid)?;
+                }
+                if let Some(class) = &container.record.resctrl {
+                    resctrl::place(class, child.pid)?;
+                }
                 ToInit::Go.send(child.link.as_fd()).map_err(link)?;
             }
             ToLauncher::Terminal => terminal = drive::hand_on(handover, fd)?,

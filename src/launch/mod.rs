@@ -24,6 +24,7 @@ use crate::cgroup::{self, Manager};
 use crate::init::StateText;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
+use crate::resctrl;
 use crate::state::{self, Entry, Identity, InitRecord, Record, Status, Store};
 use crate::sys::process::{self, Block, Who};
 use crate::sys::signal::number::SIGKILL;
@@ -101,6 +102,9 @@ pub enum Error {
     /// Its cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
+    /// Its class of service.
+    #[error(transparent)]
+    Resctrl(#[from] resctrl::Error),
     /// Its seccomp filter.
     #[error(transparent)]
     Seccomp(#[from] crate::seccomp::Error),
@@ -311,6 +315,7 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
         entry: &entry,
         record: &record,
         cgroup: false,
+        resctrl: false,
         pidfd: None,
         net_devices: None,
         pid_file: None,
@@ -363,6 +368,10 @@ fn make(
     let cgroup = manager.prepare()?;
     undo.cgroup = true;
     let record = &Record { cgroup: manager.record(), ..record.clone() };
+    if let (Some(class), Some(place)) = (&plan.resctrl, &record.resctrl) {
+        resctrl::prepare(class, place)?;
+        undo.resctrl = true;
+    }
     let mut warnings: Vec<_> = cgroup.warnings.iter().map(ToString::to_string).collect();
     let states = stage::HookStates {
         creating: state_text(plan, record, Status::Creating),
@@ -470,6 +479,8 @@ pub(crate) struct Undo<'a> {
     record: &'a Record,
     /// Whether the cgroup is ours.
     cgroup: bool,
+    /// Whether its class of service is made.
+    resctrl: bool,
     pidfd: Option<OwnedFd>,
     /// Network devices that are in its namespace.
     net_devices: Option<net_devices::Moved>,
@@ -494,6 +505,9 @@ impl Undo<'_> {
             true => manager.remove(deadline),
             false => Ok(()),
         });
+        if let (true, Some(place)) = (self.resctrl, &self.record.resctrl) {
+            let _ = resctrl::remove(place);
+        }
         if let Some(devices) = &mut self.net_devices {
             devices.give_back();
         }

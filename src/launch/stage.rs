@@ -95,7 +95,10 @@ fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
     }
     let hooks = &plan.hooks;
     let waits = Waits {
-        placement: new_users || plan.launcher_scores().is_some() || !cgroup.is_placed(),
+        placement: new_users
+            || plan.launcher_scores().is_some()
+            || plan.resctrl.is_some()
+            || !cgroup.is_placed(),
         hooks: !hooks.prestart.is_empty()
             || !hooks.create_runtime.is_empty()
             || !plan.net_devices.is_empty(),

@@ -10,12 +10,6 @@ use std::ffi::CString;
 /// Why parts of a configuration do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A field that this version does not carry out. Refused, as ignoring it would be a lie.
-    #[error("{pointer}: not supported")]
-    Unsupported {
-        /// JSON pointer of the field.
-        pointer: &'static str,
-    },
     /// A setting of a namespace that the container shares with the host.
     #[error("{pointer}: needs a {kind} namespace of the container's own")]
     NeedsNamespace {
@@ -56,19 +50,6 @@ pub enum Error {
         /// Its length.
         len: usize,
     },
-}
-
-/// Refuses what this version does not carry out.
-///
-/// # Errors
-/// The first such field.
-pub fn unsupported(spec: &Spec) -> Result<(), Error> {
-    let linux = spec.linux().as_ref();
-    let fields = [("/linux/intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some()))];
-    match fields.into_iter().find(|(_, given)| *given) {
-        Some((pointer, _)) => Err(Error::Unsupported { pointer }),
-        None => Ok(()),
-    }
 }
 
 /// `/hostname` and `/domainname`, ready for the kernel.

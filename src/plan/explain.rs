@@ -47,6 +47,7 @@ fn write(plan: &Plan, page: &mut Page) -> fmt::Result {
         page.line(format_args!("warning {warning}"))?;
     }
     cgroup(plan, page)?;
+    resctrl(plan, page)?;
     namespaces(plan, page)?;
     root(plan, page)?;
     mounts(plan, page)?;
@@ -97,6 +98,28 @@ fn cgroup(plan: &Plan, page: &mut Page) -> fmt::Result {
     if !plan.cgroup.devices.program.is_empty() {
         let count = plan.cgroup.devices.program.len();
         page.line(format_args!("device filter of {count} instructions"))?;
+    }
+    Ok(())
+}
+
+fn resctrl(plan: &Plan, page: &mut Page) -> fmt::Result {
+    use super::resctrl::Class;
+    let Some(asked) = &plan.resctrl else { return Ok(()) };
+    page.section("class of service")?;
+    match &asked.class {
+        Class::Own(name) => {
+            page.line(format_args!("make {}", asked.mount.join(name).display()))?;
+        }
+        Class::Named(name) => {
+            page.line(format_args!("use {}", asked.mount.join(name).display()))?;
+        }
+        Class::Default => page.line(format_args!("use {}", asked.mount.display()))?,
+    }
+    for schema in &asked.schemata {
+        page.line(format_args!("write {} to schemata", schema.text))?;
+    }
+    if let Some(name) = &asked.monitor {
+        page.line(format_args!("make mon_groups/{name}"))?;
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ pub mod paths;
 pub mod personality;
 pub mod process;
 pub mod readiness;
+pub mod resctrl;
 pub mod rlimits;
 pub mod rootfs;
 pub mod sched;
@@ -85,6 +86,8 @@ pub struct Plan {
     pub hooks: hooks::Hooks,
     /// The cgroup, its limits and its device rules.
     pub cgroup: cgroup::CgroupPlan,
+    /// Its class of service in caches and memory bandwidth.
+    pub resctrl: Option<resctrl::Resctrl>,
     /// Descriptors above the standard streams that the program gets.
     pub descriptors: Descriptors,
     /// Directory on the host of the socket on which the program tells that it is ready.
@@ -267,6 +270,8 @@ pub enum Error {
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
     #[error(transparent)]
+    Resctrl(#[from] resctrl::Error),
+    #[error(transparent)]
     Check(#[from] check::Error),
 }
 
@@ -279,7 +284,6 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     let linux = spec.linux().as_ref();
     let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
 
-    check::unsupported(spec)?;
     let namespaces =
         namespaces::resolve(linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default())?;
     check::stray_id_maps(spec, &namespaces)?;
@@ -307,6 +311,13 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         },
     )?;
     warnings.extend(cgroup.warnings.iter().map(ToString::to_string));
+
+    let (resctrl, told) = resctrl::resolve(
+        linux.and_then(|l| l.intel_rdt().as_ref()),
+        request.id.as_str(),
+        host.resctrl.as_deref(),
+    )?;
+    warnings.extend(told.iter().map(ToString::to_string));
 
     let means = Means {
         grantable: host.grantable,
@@ -376,6 +387,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         seccomp: seccomp::resolve(linux.and_then(|l| l.seccomp().as_ref()))?,
         hooks: hooks::resolve(spec.hooks().as_ref())?,
         cgroup,
+        resctrl,
         descriptors: request.descriptors,
         readiness: request.readiness.map(Path::to_owned),
         namespaces,

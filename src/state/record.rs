@@ -6,6 +6,7 @@ use crate::plan::hooks::{Environment, Hook};
 use crate::plan::idmap::IdMaps;
 use crate::plan::namespaces::Kind;
 use crate::plan::{Keyring, Plan, ProcessPlan, device_filter};
+use crate::resctrl::{self, ResctrlRecord};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -30,6 +31,9 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// Its cgroup.
     pub cgroup: CgroupRecord,
+    /// Its class in resctrl.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<ResctrlRecord>,
     /// [`crate::plan::device_filter::digest`] of the device rules in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_rules: Option<u64>,
@@ -116,6 +120,7 @@ impl Record {
             owner,
             annotations: plan.annotations.clone(),
             cgroup,
+            resctrl: plan.resctrl.as_ref().map(resctrl::survey),
             device_rules: Some(device_filter::digest(&plan.cgroup.devices.rules)),
             own_pids: plan.namespaces.is_new(Kind::Pid),
             root_mount_before: None,

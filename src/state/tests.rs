@@ -22,6 +22,7 @@ fn record() -> Record {
         owner: 0,
         annotations: [("k".to_owned(), "v".to_owned())].into(),
         cgroup: CgroupRecord::Disabled,
+        resctrl: None,
         device_rules: None,
         own_pids: true,
         root_mount_before: None,

@@ -1,8 +1,8 @@
 //! `create`: a container that waits to be started (runtime.md, Create).
 
 use super::{Context, Error, Rootless, Warn};
-use crate::host::Host;
 use crate::host::cgroup::Own;
+use crate::host::{Host, Wanted};
 use crate::id::ContainerId;
 use crate::launch::{self, Handover, Launched, Until, Wish};
 use crate::log::{Precision, rfc3339};
@@ -178,7 +178,11 @@ pub(super) fn resolve(
     loaded: &Loaded,
     readiness: Option<&Path>,
 ) -> Result<(Plan, Host), Error> {
-    let host = Host::probe(whose_cgroup(loaded))?;
+    let linux = loaded.spec.linux().as_ref();
+    let host = Host::probe(Wanted {
+        own_cgroup: whose_cgroup(loaded),
+        resctrl: linux.is_some_and(|linux| linux.intel_rdt().is_some()),
+    })?;
     let request = plan::Request {
         id: &request.id,
         bundle: &request.bundle,

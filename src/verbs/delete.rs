@@ -4,6 +4,7 @@ use super::{Context, Error, Warn};
 use crate::cgroup::Manager;
 use crate::id::ContainerId;
 use crate::launch::{self, END_DEADLINE};
+use crate::resctrl;
 use crate::state::{self, Entry, Record, Status};
 use crate::sys::fd;
 use crate::sys::process::pidfd_signal;
@@ -68,6 +69,9 @@ pub(super) fn destroy(entry: &Entry, record: Option<&Record>, warn: Warn<'_>) ->
         let manager = Manager::from_record(record.cgroup.clone())?;
         manager.kill_all(deadline)?;
         manager.remove(deadline)?;
+        if let Some(class) = &record.resctrl {
+            resctrl::remove(class)?;
+        }
         launch::unmount(record);
         // A failing hook is a warning and the others still run (runtime.md, Lifecycle, step 13).
         for failure in launch::run_poststop(entry.id.as_str(), record) {

@@ -99,6 +99,9 @@ pub enum Error {
     /// What the caller asks for does not go with the configuration.
     #[error(transparent)]
     Request(#[from] create::RequestError),
+    /// Its class of service.
+    #[error(transparent)]
+    Resctrl(#[from] crate::resctrl::Error),
     /// The processes of a container cannot be listed.
     #[error(transparent)]
     Ps(#[from] ps::Error),
@@ -188,6 +191,12 @@ impl Report for Error {
             },
             Self::Launch(launch::Error::Cgroup(_)) | Self::Cgroup(_) => Facts {
                 code: Some("CGROUP_FAILED"),
+                phase: Some("cgroup"),
+                config: pointer_of(&self.to_string()),
+                ..Facts::default()
+            },
+            Self::Launch(launch::Error::Resctrl(_)) | Self::Resctrl(_) => Facts {
+                code: Some("RESCTRL_FAILED"),
                 phase: Some("cgroup"),
                 config: pointer_of(&self.to_string()),
                 ..Facts::default()

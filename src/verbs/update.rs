@@ -2,12 +2,14 @@
 
 use super::{Context, Error, Warn, created_record, not_running};
 use crate::cgroup::Manager;
-use crate::host::Host;
 use crate::host::cgroup::Own;
+use crate::host::{Host, Wanted};
 use crate::id::ContainerId;
 use crate::plan;
 use crate::plan::cgroup::{PidsLimit, Resources};
 use crate::plan::device_filter;
+use crate::plan::resctrl::Schema;
+use crate::resctrl;
 use crate::spec::Limits;
 use crate::state::{self, Record, Status};
 
@@ -36,16 +38,9 @@ pub fn update(context: &Context, request: &UpdateRequest, warn: Warn<'_>) -> Res
     if entry.status(Some(&record))?.0 == Status::Stopped {
         return Err(not_running());
     }
-    for (option, asked) in [
-        ("--l3-cache-schema", &request.l3_cache_schema),
-        ("--mem-bw-schema", &request.mem_bw_schema),
-    ] {
-        if asked.is_some() {
-            return Err(Error::status(format!("{option}: Intel RDT is not enabled for container")));
-        }
-    }
+    let shares = shares(request, &record)?;
     let manager = Manager::from_record(record.cgroup.clone())?;
-    let host = Host::probe(Own::Skip)?;
+    let host = Host::probe(Wanted { own_cgroup: Own::Skip, resctrl: false })?;
     let resources = Resources {
         typed: &request.limits.resources,
         pids_limit: request.limits.extras.pids_limit.map_or(PidsLimit::Absent, PidsLimit::Said),
@@ -61,9 +56,31 @@ pub fn update(context: &Context, request: &UpdateRequest, warn: Warn<'_>) -> Res
     for warning in &change.tables.warnings {
         warn(warning);
     }
-    manager.update(&change)?;
+    let before = match (&record.resctrl, &shares[..]) {
+        (None, _) | (_, []) => None,
+        (Some(class), shares) => Some(resctrl::update(class, shares)?),
+    };
+    manager.update(&change).inspect_err(|_| {
+        if let Some(before) = &before {
+            before.restore();
+        }
+    })?;
     if change.devices.is_some() {
         entry.commit(&Record { device_rules: asked, ..record })?;
     }
     Ok(())
+}
+
+/// The schemas of caches and bandwidth that are asked for.
+fn shares(request: &UpdateRequest, record: &Record) -> Result<Vec<Schema>, Error> {
+    let options = [
+        ("--l3-cache-schema", &request.l3_cache_schema),
+        ("--mem-bw-schema", &request.mem_bw_schema),
+    ];
+    let asked = options.iter().find(|(_, asked)| asked.is_some());
+    if let (Some((option, _)), None) = (asked, &record.resctrl) {
+        return Err(Error::status(format!("{option}: Intel RDT is not enabled for container")));
+    }
+    plan::resctrl::change(request.l3_cache_schema.as_deref(), request.mem_bw_schema.as_deref())
+        .map_err(|error| plan::Error::from(error).into())
 }

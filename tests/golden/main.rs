@@ -65,7 +65,14 @@ fn host(kind: Option<&str>) -> Host {
         Some("legacy") => CgroupFacts { unified: None, legacy: legacy() },
         Some(other) => panic!("no such host: {other}"),
     };
-    Host { euid: 0, outer_uid: None, grantable: Grantable::ALL, cgroups, selinux: true }
+    Host {
+        euid: 0,
+        outer_uid: None,
+        grantable: Grantable::ALL,
+        cgroups,
+        selinux: true,
+        resctrl: Some("/sys/fs/resctrl".into()),
+    }
 }
 
 fn unified() -> Unified {

@@ -38,6 +38,7 @@ mod paths;
 mod pause;
 mod process;
 mod ps;
+mod resctrl;
 mod rootfs;
 mod rootless;
 mod run;
@@ -86,6 +87,7 @@ fn all() -> Vec<harness::Test> {
         ("terminal", terminal::tests()),
         ("process", process::tests()),
         ("rootfs", rootfs::tests()),
+        ("resctrl", resctrl::tests()),
         ("mounts", mounts::tests()),
         ("devices", devices::tests()),
         ("namespaces", namespaces::tests()),

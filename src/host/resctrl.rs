@@ -1,0 +1,15 @@
+//! Where cache and memory bandwidth are shared out (resctrl, Documentation/filesystems/resctrl.rst).
+
+use super::Error;
+use super::mountinfo::mounts;
+use crate::sys::Errno;
+use std::path::PathBuf;
+
+/// Where the resctrl file system is mounted.
+pub(super) fn mount_point() -> Result<Option<PathBuf>, Error> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").map_err(|error| Error::Mounts {
+        errno: error.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
+    })?;
+    let found = mounts(&table, "resctrl").next_back();
+    Ok(found.map(|mount| mount.point))
+}
