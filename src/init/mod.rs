@@ -48,6 +48,8 @@ pub struct Input {
     pub namespaces: Vec<Option<OwnedFd>>,
     /// Detached copies of bind sources, parallel to the plan's mounts; none for other mounts.
     pub sources: Vec<Option<OwnedFd>>,
+    /// Whether the container has a cgroup of its own, and not its caller's.
+    pub has_cgroup: bool,
     /// createContainer hooks and the state that they read.
     pub create_container: (Vec<Hook>, StateText),
     /// startContainer hooks and the state that they read.

@@ -14,7 +14,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Makes every mount of the plan below `root`.
 pub(super) fn mount_all(plan: &Plan, input: &Input, root: BorrowedFd<'_>) -> Result<(), Failure> {
     for (index, (mount, source)) in plan.mounts.iter().zip(&input.sources).enumerate() {
-        Item { plan, mount, index, root }.carry_out(source.as_ref())?;
+        let has_cgroup = input.has_cgroup;
+        Item { plan, mount, index, root, has_cgroup }.carry_out(source.as_ref())?;
     }
     Ok(())
 }
@@ -25,13 +26,14 @@ struct Item<'a> {
     mount: &'a Mount,
     index: usize,
     root: BorrowedFd<'a>,
+    has_cgroup: bool,
 }
 
 impl Item<'_> {
     fn carry_out(&self, source: Option<&OwnedFd>) -> Result<(), Failure> {
         match &self.mount.content {
             Content::Bind { source: path, reach } => self.bind(source, path, *reach),
-            Content::OwnCgroup => self.bind(source, c"", Reach::Single),
+            Content::OwnCgroup(own) => self.bind(source, own.path(self.has_cgroup), Reach::Single),
             Content::FileSystem(fs) => self.file_system(fs),
             Content::Existing => {
                 let target = self.target(Missing::Directory)?;

@@ -377,7 +377,15 @@ fn make(
         creating: state_text(plan, record, Status::Creating),
         created: state_text(plan, record, Status::Created),
     };
-    let staged = stage::stage(entry, plan, &cgroup, wish.until, states, &mut warnings)?;
+    let staged = stage::stage(
+        entry,
+        plan,
+        &cgroup,
+        manager.has_cgroup(),
+        wish.until,
+        states,
+        &mut warnings,
+    )?;
     entry.keep_template(&wish.template)?;
     let filter = staged.input.program.as_ref().and_then(|program| program.seccomp.as_ref());
     if let Some((filter, _)) = filter {

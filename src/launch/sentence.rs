@@ -154,7 +154,7 @@ fn source_of(mount: &Mount) -> String {
     match &mount.content {
         Content::Bind { source, .. } => source.to_string_lossy().into_owned(),
         Content::FileSystem(fs) => fs.fstype.to_string_lossy().into_owned(),
-        Content::OwnCgroup => "the container's cgroup".to_owned(),
+        Content::OwnCgroup(_) => "the container's cgroup".to_owned(),
         Content::Existing => "again".to_owned(),
         Content::Link { target } => target.to_string_lossy().into_owned(),
     }

@@ -3,6 +3,7 @@
 use super::{Error, Until, hooks, userns};
 use crate::cgroup::Prepared;
 use crate::init::{self, Birth, Clocks, Input, Program, StateText, Waits};
+use crate::plan::cgroup::Place;
 use crate::plan::mounts::Content;
 use crate::plan::namespaces::{Join, Kind};
 use crate::plan::seccomp::Profile;
@@ -36,6 +37,7 @@ pub(super) fn stage(
     entry: &Entry,
     plan: &Plan,
     cgroup: &Prepared,
+    has_cgroup: bool,
     until: Until,
     states: HookStates,
     warnings: &mut Vec<String>,
@@ -62,6 +64,7 @@ pub(super) fn stage(
         birth,
         clocks: open_clocks(plan)?,
         sources: open_sources(plan, cgroup, &namespaces)?,
+        has_cgroup,
         namespaces,
         create_container: (hooks::prepare(&plan.hooks.create_container, plan), states.creating),
         start_container: (hooks::prepare(&plan.hooks.start_container, plan), states.created),
@@ -176,12 +179,17 @@ fn open_sources(
                 .map(Some)
                 .map_err(|errno| open_error(pointer, source, errno))
         }
-        Content::OwnCgroup => {
+        // In a joined mount namespace its path may lead nowhere; who may not copy it here can
+        // only have a mount namespace of their own.
+        Content::OwnCgroup(_) if matches!(plan.cgroup.place, Place::Unified { .. }) => {
             let Some(birth) = &cgroup.birth else { return Ok(None) };
             let pointer = format!("/mounts/{}", mount.index);
-            mount::clone_tree(birth.as_fd(), c"", Reach::Single)
-                .map(Some)
-                .map_err(|errno| open_error(pointer, c"the container's cgroup", errno))
+            match mount::clone_tree(birth.as_fd(), c"", Reach::Single) {
+                Err(Errno::EPERM) => Ok(None),
+                other => other
+                    .map(Some)
+                    .map_err(|errno| open_error(pointer, c"the container's cgroup", errno)),
+            }
         }
         _ => Ok(None),
     };

@@ -201,7 +201,12 @@ impl fmt::Display for ShownMount<'_> {
         match &mount.content {
             Content::Bind { source, reach: Reach::Single } => write!(f, "bind {}", shown(source))?,
             Content::Bind { source, reach: Reach::Tree } => write!(f, "rbind {}", shown(source))?,
-            Content::OwnCgroup => f.write_str("bind of the container's cgroup")?,
+            Content::OwnCgroup(own) => {
+                write!(f, "bind of {}", shown(own.path(true)))?;
+                if own.made.is_some() {
+                    f.write_str(", the container's cgroup")?;
+                }
+            }
             Content::Existing => f.write_str("as it is")?,
             Content::Link { target } => write!(f, "link to {}", shown(target))?,
             Content::FileSystem(fs) => {

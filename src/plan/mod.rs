@@ -333,7 +333,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     let label = lsm::resolve(None, linux.and_then(|l| l.mount_label().as_deref()))?.mount_label;
     let around = mounts::Surroundings {
         bundle: request.bundle,
-        cgroups: &mounts::CgroupView::of(&cgroup, namespaces.has(Kind::Cgroup)),
+        cgroups: &mounts::CgroupView::of(&cgroup, &host.cgroups, namespaces.has(Kind::Cgroup)),
         own_users: namespaces.has(Kind::User),
         label: label.as_deref().filter(|_| host.selinux),
     };

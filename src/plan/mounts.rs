@@ -10,7 +10,7 @@ use std::path::Path;
 mod cgroup;
 mod options;
 
-pub use cgroup::{CgroupView, Hierarchy};
+pub use cgroup::{CgroupView, Hierarchy, OwnCgroup};
 pub use options::OPTIONS;
 use options::{Effect, effect};
 
@@ -64,8 +64,9 @@ pub enum Content {
         /// Whether the mounts below it come along.
         reach: Reach,
     },
-    /// The container's own cgroup directory, for containers without a cgroup namespace.
-    OwnCgroup,
+    /// The container's own directory in a cgroup hierarchy, for containers without a cgroup
+    /// namespace.
+    OwnCgroup(OwnCgroup),
     /// A file system made for the container.
     FileSystem(FileSystem),
     /// Nothing new: the attributes go to what is mounted there already.

@@ -79,12 +79,6 @@ pub enum Error {
 /// Something that a configuration asks for in a way that the specification advises against.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// Members of runtime-spec 1.1 and 1.2 that never meant anything certain.
-    #[error("/linux/intelRdt/{member}: ignored, enableMonitoring has taken its place")]
-    Replaced {
-        /// Name of the member.
-        member: &'static str,
-    },
     /// The specification wants schemas of caches here.
     #[error("/linux/intelRdt/l3CacheSchema: {text:?} should be one line that begins with L3:")]
     NotCache {
@@ -116,9 +110,7 @@ pub fn resolve(
 }
 
 fn warnings(asked: &LinuxIntelRdt) -> Vec<Warning> {
-    let old = [("enableCMT", asked.enable_cmt()), ("enableMBM", asked.enable_mbm())];
-    let old = old.into_iter().filter(|(_, value)| value.is_some());
-    let mut warnings: Vec<_> = old.map(|(member, _)| Warning::Replaced { member }).collect();
+    let mut warnings = Vec::new();
     if let Some(text) = given(asked.l3_cache_schema())
         && (!text.starts_with("L3:") || text.contains('\n'))
     {
@@ -284,16 +276,11 @@ mod tests {
 
     #[test]
     fn what_the_specification_advises_against_is_warned_of() {
-        let (_, warnings) =
-            parse(r#"{"enableCMT":true,"enableMBM":false,"l3CacheSchema":"L2:0=f"}"#).unwrap();
+        let (_, warnings) = parse(r#"{"l3CacheSchema":"L2:0=f"}"#).unwrap();
         let texts: Vec<_> = warnings.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
-            [
-                "/linux/intelRdt/enableCMT: ignored, enableMonitoring has taken its place",
-                "/linux/intelRdt/enableMBM: ignored, enableMonitoring has taken its place",
-                "/linux/intelRdt/l3CacheSchema: \"L2:0=f\" should be one line that begins with L3:",
-            ]
+            ["/linux/intelRdt/l3CacheSchema: \"L2:0=f\" should be one line that begins with L3:"]
         );
     }
 

@@ -6,7 +6,7 @@ use crate::host::{Host, Wanted};
 use crate::id::ContainerId;
 use crate::launch::{self, Handover, Launched, Until, Wish};
 use crate::log::{Precision, rfc3339};
-use crate::plan::cgroup::Privilege;
+use crate::plan::cgroup::{ManagerChoice, Privilege};
 use crate::plan::{self, Plan, rootfs::Switch};
 use crate::spec::{self, Loaded};
 use crate::sys::{Errno, socket};
@@ -180,7 +180,7 @@ pub(super) fn resolve(
 ) -> Result<(Plan, Host), Error> {
     let linux = loaded.spec.linux().as_ref();
     let host = Host::probe(Wanted {
-        own_cgroup: whose_cgroup(loaded),
+        own_cgroup: whose_cgroup(context.manager, loaded),
         resctrl: linux.is_some_and(|linux| linux.intel_rdt().is_some()),
     })?;
     let request = plan::Request {
@@ -204,14 +204,17 @@ pub(super) fn resolve(
     Ok((plan, host))
 }
 
-/// Only a relative cgroup, or the default one of an ordinary user, lies near the caller's own.
-fn whose_cgroup(loaded: &Loaded) -> Own {
+/// Only a relative cgroup lies near the caller's own, and only who may be refused one of their own
+/// stays in it.
+fn whose_cgroup(manager: ManagerChoice, loaded: &Loaded) -> Own {
+    if manager == ManagerChoice::Disabled || !crate::host::is_root() {
+        return Own::Read;
+    }
     let linux = loaded.spec.linux().as_ref();
     let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
     match path.filter(|path| !path.as_os_str().is_empty()) {
-        Some(path) if path.is_absolute() => Own::Skip,
-        None if crate::host::is_root() => Own::Skip,
-        _ => Own::Read,
+        Some(path) if !path.is_absolute() => Own::Read,
+        _ => Own::Skip,
     }
 }
 

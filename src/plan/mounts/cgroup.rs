@@ -1,6 +1,7 @@
 //! Mounts of type `cgroup`: what the container may see of its own cgroups.
 
 use super::{Content, CopyUp, Entry, Error, FileSystem, Links, Mount, Options, Parameter, attr};
+use crate::host::cgroup::CgroupFacts;
 use crate::plan::cgroup::path::CgroupPath;
 use crate::plan::cgroup::{CgroupPlan, LegacyDir, Place};
 use crate::plan::paths::ContainerPath;
@@ -16,7 +17,7 @@ pub enum CgroupView {
     /// One v2 hierarchy, shown through the container's cgroup namespace.
     Unified,
     /// One v2 hierarchy, of which a container without a cgroup namespace sees its own directory.
-    UnifiedBind,
+    UnifiedBind(OwnCgroup),
     /// v1 hierarchies below a tmpfs, as legacy and hybrid hosts mount them.
     Legacy(Vec<Hierarchy>),
 }
@@ -42,52 +43,106 @@ pub enum Source {
         /// Controllers, or `none` and `name=…`.
         parameters: Vec<Parameter>,
     },
-    /// Bound: the container's directory in the hierarchy, absolute on the host.
-    Bind(CString),
+    /// Bound.
+    Bind(OwnCgroup),
+}
+
+/// The directory that a container is in, absolute on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCgroup {
+    /// The one that is to be made for it.
+    pub made: Option<CString>,
+    /// The caller's, which it stays in where none may be made.
+    pub callers: CString,
+}
+
+impl OwnCgroup {
+    fn of(mount: &Path, made: Option<&CgroupPath>, callers: Option<&str>) -> Self {
+        Self {
+            made: made.map(|path| host_path(mount, path.as_str())),
+            callers: host_path(mount, callers.unwrap_or_default()),
+        }
+    }
+
+    /// The directory, once it is known whether the container has a cgroup of its own.
+    pub fn path(&self, has_own: bool) -> &CStr {
+        self.made.as_deref().filter(|_| has_own).unwrap_or(&self.callers)
+    }
 }
 
 impl CgroupView {
-    /// How a container with that cgroup sees it; `own` tells whether it has a cgroup namespace.
-    pub fn of(plan: &CgroupPlan, own: bool) -> Self {
+    /// How a container with that cgroup sees it on that host; `own` tells whether it has a cgroup
+    /// namespace.
+    pub fn of(plan: &CgroupPlan, facts: &CgroupFacts, own: bool) -> Self {
+        let callers = facts.unified.as_ref().and_then(|unified| unified.own.as_deref());
         match &plan.place {
-            // Without a cgroup of its own there is nothing smaller to show than what the
-            // namespace, the caller's or a new one, is rooted in.
-            Place::Disabled => Self::Unified,
-            Place::Unified { .. } | Place::Scope(_) if own => Self::Unified,
-            Place::Unified { .. } | Place::Scope(_) => Self::UnifiedBind,
+            Place::Unified { .. } | Place::Scope(_) | Place::Disabled if own => Self::Unified,
+            Place::Unified { mount, path } => {
+                Self::UnifiedBind(OwnCgroup::of(mount, Some(path), callers))
+            }
+            Place::Scope(scope) => {
+                Self::UnifiedBind(OwnCgroup::of(&scope.mount, Some(&scope.path), callers))
+            }
+            Place::Disabled => Self::of_caller(facts),
             Place::Legacy { dirs, unified } => {
-                let mut hierarchies: Vec<_> =
-                    dirs.iter().map(|dir| Hierarchy::legacy(dir, own)).collect();
+                let found = |dir: &LegacyDir| facts.legacy.iter().find(|l| l.mount == dir.mount);
+                let mut hierarchies: Vec<_> = dirs
+                    .iter()
+                    .map(|dir| {
+                        let callers = found(dir).and_then(|legacy| legacy.own.as_deref());
+                        let bound = OwnCgroup::of(&dir.mount, Some(&dir.path), callers);
+                        Hierarchy::legacy(&dir.controllers, (!own).then_some(bound))
+                    })
+                    .collect();
                 if let Some((mount, path)) = unified {
-                    hierarchies.push(Hierarchy {
-                        name: "unified".to_owned(),
-                        aliases: Vec::new(),
-                        source: if own {
-                            Source::Mount { fstype: c"cgroup2", parameters: Vec::new() }
-                        } else {
-                            Source::Bind(host_path(mount, path))
-                        },
-                    });
+                    let bound = OwnCgroup::of(mount, Some(path), callers);
+                    hierarchies.push(Hierarchy::unified((!own).then_some(bound)));
                 }
                 Self::Legacy(hierarchies)
+            }
+        }
+    }
+
+    /// What a container sees that stays in its caller's cgroup and has no cgroup namespace.
+    fn of_caller(facts: &CgroupFacts) -> Self {
+        let unified = facts.unified.as_ref();
+        let unified = unified.map(|u| OwnCgroup::of(&u.mount, None, u.own.as_deref()));
+        match unified {
+            Some(own) if facts.legacy.is_empty() => Self::UnifiedBind(own),
+            None if facts.legacy.is_empty() => Self::None,
+            unified => {
+                let legacy = facts.legacy.iter().map(|legacy| {
+                    let own = OwnCgroup::of(&legacy.mount, None, legacy.own.as_deref());
+                    Hierarchy::legacy(&legacy.controllers, Some(own))
+                });
+                let unified = unified.map(|own| Hierarchy::unified(Some(own)));
+                Self::Legacy(legacy.chain(unified).collect())
             }
         }
     }
 }
 
 impl Hierarchy {
-    fn legacy(dir: &LegacyDir, own: bool) -> Self {
-        let name = match dir.controllers.as_slice() {
+    /// Bound from that directory, or mounted.
+    fn legacy(controllers: &[String], bound: Option<OwnCgroup>) -> Self {
+        let name = match controllers {
             [only] => only.strip_prefix("name=").unwrap_or(only).to_owned(),
             several => several.join(","),
         };
-        let aliases = if dir.controllers.len() > 1 { dir.controllers.clone() } else { Vec::new() };
-        let source = if own {
-            Source::Mount { fstype: c"cgroup", parameters: legacy_parameters(&dir.controllers) }
-        } else {
-            Source::Bind(host_path(&dir.mount, &dir.path))
-        };
-        Self { name, aliases, source }
+        let aliases = if controllers.len() > 1 { controllers.to_owned() } else { Vec::new() };
+        let mounted =
+            || Source::Mount { fstype: c"cgroup", parameters: legacy_parameters(controllers) };
+        Self { name, aliases, source: bound.map_or_else(mounted, Source::Bind) }
+    }
+
+    /// The v2 hierarchy of a hybrid host, as [`Hierarchy::legacy`].
+    fn unified(bound: Option<OwnCgroup>) -> Self {
+        let mounted = || Source::Mount { fstype: c"cgroup2", parameters: Vec::new() };
+        Self {
+            name: "unified".to_owned(),
+            aliases: Vec::new(),
+            source: bound.map_or_else(mounted, Source::Bind),
+        }
     }
 }
 
@@ -108,9 +163,9 @@ fn legacy_parameters(controllers: &[String]) -> Vec<Parameter> {
     parameters
 }
 
-fn host_path(mount: &Path, path: &CgroupPath) -> CString {
+fn host_path(mount: &Path, path: &str) -> CString {
     // Both were checked for NUL where they come from.
-    let path = mount.join(path.as_str().trim_start_matches('/'));
+    let path: std::path::PathBuf = mount.join(path.trim_start_matches('/')).components().collect();
     CString::new(path.as_os_str().as_encoded_bytes()).unwrap_or_default()
 }
 
@@ -128,7 +183,9 @@ pub(super) fn expand(
             let fs = file_system(c"cgroup2", c"cgroup", Vec::new());
             mounts.push(make(destination, fs));
         }
-        CgroupView::UnifiedBind => mounts.push(make(destination, Content::OwnCgroup)),
+        CgroupView::UnifiedBind(own) => {
+            mounts.push(make(destination, Content::OwnCgroup(own.clone())));
+        }
         CgroupView::Legacy(hierarchies) => {
             legacy(entry, &destination, options, hierarchies, mounts)?;
         }
@@ -171,9 +228,7 @@ fn legacy(
             Source::Mount { fstype, parameters } => {
                 file_system(fstype, c"cgroup", parameters.clone())
             }
-            Source::Bind(source) => {
-                Content::Bind { source: source.clone(), reach: crate::sys::mount::Reach::Single }
-            }
+            Source::Bind(own) => Content::OwnCgroup(own.clone()),
         };
         mounts.push(entry.mount(below(&hierarchy.name)?, Links::Follow, content, options));
         for alias in &hierarchy.aliases {

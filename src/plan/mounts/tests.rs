@@ -117,6 +117,16 @@ fn useless_options_of_a_bind_are_told() {
     );
 }
 
+fn own_cgroup() -> OwnCgroup {
+    OwnCgroup { made: Some(c"/cg/made".to_owned()), callers: c"/cg/callers".to_owned() }
+}
+
+#[test]
+fn a_container_that_got_no_cgroup_sees_its_callers() {
+    assert_eq!(own_cgroup().path(true), c"/cg/made");
+    assert_eq!(own_cgroup().path(false), c"/cg/callers");
+}
+
 const CGROUP: &str = r#"[{"destination":"/cg","type":"cgroup","options":["ro","nosuid"]}]"#;
 
 #[test]
@@ -124,8 +134,8 @@ fn a_unified_hierarchy_is_one_mount() {
     let (mounts, _) = parse_with(CGROUP, CgroupView::Unified).unwrap();
     assert!(mounts.len() == 1 && fs(&mounts[0]).is(c"cgroup2"));
     assert_eq!(mounts[0].attributes.set, attr::RDONLY | attr::NOSUID);
-    let (mounts, _) = parse_with(CGROUP, CgroupView::UnifiedBind).unwrap();
-    assert_eq!(mounts[0].content, Content::OwnCgroup);
+    let (mounts, _) = parse_with(CGROUP, CgroupView::UnifiedBind(own_cgroup())).unwrap();
+    assert_eq!(mounts[0].content, Content::OwnCgroup(own_cgroup()));
 }
 
 #[test]
@@ -133,7 +143,7 @@ fn legacy_hierarchies_lie_in_a_sealed_tmpfs() {
     let cpu = Hierarchy {
         name: "cpu,cpuacct".into(),
         aliases: vec!["cpu".into()],
-        source: cgroup::Source::Bind(c"/sys/fs/cgroup/cpu,cpuacct/x".to_owned()),
+        source: cgroup::Source::Bind(own_cgroup()),
     };
     let (mounts, _) = parse_with(CGROUP, CgroupView::Legacy(vec![cpu])).unwrap();
     let paths: Vec<_> = mounts.iter().map(|m| m.destination.to_string()).collect();
