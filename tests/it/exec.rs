@@ -1,13 +1,14 @@
 //! `exec`: another program in a container that is there.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::tty::{Socket, Terminal};
-use crate::harness::{Bundle, Container, Finished, Outcome, eventually, needs, tests};
+use crate::harness::{
+    Bundle, Container, Finished, Outcome, eventually, needs, tests, write_program,
+};
 
 tests![
     exec_is_in_every_namespace_of_the_container,
@@ -246,6 +247,7 @@ fn the_template_is_that_of_create() -> Outcome {
 }
 
 fn environment_is_added() -> Outcome {
+    needs::other_than("crun", "replaces the environment")?;
     let container = idle(Bundle::new().env("A", "1").env("B", "2"));
     let options = ["-e", "B=3", "-e", "C=4 5"];
     assert_eq!(said(&container, &options, "echo $A $B $C"), "1 3 4 5");
@@ -269,6 +271,7 @@ fn a_working_directory_that_is_missing_is_an_error() -> Outcome {
 }
 
 fn the_user_is_given_by_numbers() -> Outcome {
+    needs::other_than("crun", "starts from root")?;
     let bundle = Bundle::new().set("/process/user", json!({"uid": 3, "gid": 4}));
     let container = idle(bundle);
     assert_eq!(said(&container, &[], "id -u; id -g"), "3\n4");
@@ -329,6 +332,7 @@ fn no_new_privileges_can_be_asked_for() -> Outcome {
 fn home_is_looked_up() -> Outcome {
     let container = idle(Bundle::new());
     assert_eq!(said(&container, &["--user", "1000:1000"], "echo $HOME"), "/home/user");
+    needs::other_than("crun", "replaces the environment")?;
     assert_eq!(said(&container, &["--env", "HOME=/h"], "echo $HOME"), "/h");
     Ok(())
 }
@@ -337,8 +341,7 @@ fn the_program_is_searched_in_path() -> Outcome {
     let container = idle(Bundle::new());
     let dir = container.bundle().rootfs().join("opt");
     std::fs::create_dir(&dir).expect("mkdir");
-    std::fs::write(dir.join("found"), "#!/bin/sh\necho $0\n").expect("write");
-    std::fs::set_permissions(dir.join("found"), PermissionsExt::from_mode(0o755)).expect("chmod");
+    write_program(&dir.join("found"), "#!/bin/sh\necho $0\n");
     let finished = exec(&container, &["--env", "PATH=/bin:/opt"], &["found"]).ok();
     assert_eq!(finished.stdout, "/opt/found\n");
     Ok(())
@@ -433,6 +436,7 @@ fn a_file_that_makes_no_sense_is_refused() -> Outcome {
 // ---- terminals
 
 fn a_terminal_is_the_controlling_one() -> Outcome {
+    needs::other_than("crun", "writes to the terminal itself now and then")?;
     let container = idle(Bundle::new());
     let (outer, inner) = Terminal::open();
     let script = "echo into the terminal >/dev/tty; test -t 0 && test -t 1 && echo both";
@@ -445,6 +449,7 @@ fn a_terminal_is_the_controlling_one() -> Outcome {
 }
 
 fn a_terminal_goes_over_the_socket() -> Outcome {
+    needs::other_than("crun", "leaves the terminal to root")?;
     let container = idle(Bundle::new());
     let socket = Socket::listen(container.bundle().sandbox().path());
     let options = ["--tty", "--user", "1000:1000", "--console-socket", socket.path()];
@@ -460,6 +465,7 @@ fn a_terminal_goes_over_the_socket() -> Outcome {
 }
 
 fn a_terminal_follows_the_callers() -> Outcome {
+    needs::other_than("runc", "changes the mode after the program has started")?;
     needs::other_than("crun", "sets the size after the program has started")?;
     let container = idle(Bundle::new());
     let (mut outer, inner) = Terminal::open();
@@ -533,8 +539,7 @@ fn no_pid_file_is_written_when_the_program_cannot_run() -> Outcome {
     needs::other_than("runc", "does not wait for execve")?;
     needs::other_than("crun", "does not wait for execve")?;
     let script = container.bundle().rootfs().join("bin/broken");
-    std::fs::write(&script, "#!/no/such/interpreter\n").expect("write");
-    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("chmod");
+    write_program(&script, "#!/no/such/interpreter\n");
     exec(&container, &options, &["broken"]).refused();
     assert!(!file.exists());
     assert_eq!(
@@ -581,8 +586,7 @@ fn the_runtime_cannot_be_looked_at_from_inside() -> Outcome {
     needs::cloison()?;
     let bundle = Bundle::new();
     let script = bundle.rootfs().join("bin/self");
-    std::fs::write(&script, "#!/proc/self/exe\n").expect("write");
-    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("chmod");
+    write_program(&script, "#!/proc/self/exe\n");
     let container = idle(bundle);
     let runtime = crate::harness::runtime_path();
     let before = std::fs::metadata(&runtime).expect("the runtime").modified().expect("a time");
@@ -614,6 +618,7 @@ fn signals_have_their_defaults() -> Outcome {
 // ---- limits and filters
 
 fn limits_apply() -> Outcome {
+    needs::since("runc", "1.1.13", "keeps the Go runtime from changing RLIMIT_NOFILE")?;
     needs::other_than("crun", "sets no limits")?;
     let bundle = Bundle::new()
         .push("/process/rlimits", json!({"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}))
@@ -626,6 +631,7 @@ fn limits_apply() -> Outcome {
 }
 
 fn oom_score_and_scheduling_apply() -> Outcome {
+    needs::since("runc", "1.2", "knows scheduler and ioPriority")?;
     needs::other_than("crun", "leaves oom_score_adj as the caller's")?;
     let bundle = Bundle::new()
         .set("/process/oomScoreAdj", 321)
@@ -648,6 +654,7 @@ fn cpus_are_those_for_exec() -> Outcome {
         return Err(crate::harness::Skip("needs two CPUs".to_owned()));
     }
     needs::other_than("crun", "does not know execCPUAffinity in this version")?;
+    needs::since("runc", "1.3", "knows execCPUAffinity")?;
     let container = affinity("0", "1");
     assert_eq!(said(&container, &[], allowed), "1");
     assert_ne!(container.status_field("Cpus_allowed_list"), "1", "not for the first process");
@@ -818,6 +825,7 @@ fn a_container_without_a_mount_namespace_has_its_root() -> Outcome {
 }
 
 fn joined_namespaces_are_joined() -> Outcome {
+    needs::other_than("runc", "leaves a cgroup behind whose pid namespace is another's")?;
     let first = idle(Bundle::new());
     let bundle = ["network", "ipc", "pid"].iter().zip(["net", "ipc", "pid"]).fold(
         Bundle::in_sandbox(first.bundle().sandbox(), "b"),
@@ -937,6 +945,7 @@ fn a_hundred_at_once_succeed() -> Outcome {
 }
 
 fn a_deleted_container_ends_what_was_executed() -> Outcome {
+    needs::other_than("runc", "leaves its cgroup behind now and then")?;
     let container = idle(Bundle::new().without_namespace("pid"));
     let line = ["exec", container.id(), "sh", "-c", "echo up; sleep 60"];
     let running = container.bundle().sandbox().runtime(&line).spawn();

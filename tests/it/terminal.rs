@@ -2,6 +2,8 @@
 //! foreground of `run` and `exec` (config.md, "Process").
 
 use std::fs;
+use std::io::{Seek, Write};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
@@ -9,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::harness::tty::{Slave, Socket, Terminal};
-use crate::harness::{Bundle, Outcome, Running, eventually, needs, tests, write_program};
+use crate::harness::{Bundle, Outcome, Running, ask, eventually, needs, tests, write_program};
 
 tests![
     the_console_socket_receives_the_master,
@@ -265,14 +267,9 @@ fn a_paste_arrives_whole() -> Outcome {
 
 /// What md5sum(1) says of a text.
 fn md5sum(text: &str) -> String {
-    use std::io::Write;
-    let mut program = std::process::Command::new("md5sum")
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("run md5sum");
-    program.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("write");
-    let output = program.wait_with_output().expect("wait");
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("write");
+    let output = ask(Command::new("md5sum").stdin(file)).expect("run md5sum");
     String::from_utf8(output.stdout).expect("utf-8").trim().to_owned()
 }
 

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,18 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A process that is born while a program is being written holds it open, and
 /// the program is then too busy to be run: writers lock out births.
 pub static BIRTHS: RwLock<()> = RwLock::new(());
+
+/// Starts a program; nothing in the suite does it in another way.
+fn give_birth(command: &mut Command) -> std::io::Result<Child> {
+    let _others_may_too = BIRTHS.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
+/// Runs a program of the host to its end; what it has said.
+pub fn ask(command: &mut Command) -> std::io::Result<Output> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    give_birth(command)?.wait_with_output()
+}
 
 /// A command line to be started.
 ///
@@ -85,9 +97,7 @@ impl Invocation {
             let file = |end: &str| File::create(self.output.with_extension(end)).expect("create");
             self.command.stdout(file("stdout")).stderr(file("stderr"));
         }
-        let births = BIRTHS.read().unwrap_or_else(PoisonError::into_inner);
-        let child = self.command.spawn().unwrap_or_else(|e| panic!("{}: {e}", self.shown));
-        drop(births);
+        let child = give_birth(&mut self.command).unwrap_or_else(|e| panic!("{}: {e}", self.shown));
         Running { child, shown: self.shown, output: self.output, captured: self.captured }
     }
 

@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use super::Skip;
+use super::command::ask;
 use super::hierarchies;
 use super::sandbox::runtime_path;
 
@@ -17,7 +19,7 @@ fn unless(met: bool, reason: impl Into<String>) -> Result<(), Skip> {
 fn version_line() -> &'static str {
     static LINE: OnceLock<String> = OnceLock::new();
     LINE.get_or_init(|| {
-        let output = std::process::Command::new(runtime_path()).arg("--version").output();
+        let output = ask(Command::new(runtime_path()).arg("--version"));
         let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
         text.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
     })
@@ -55,7 +57,7 @@ pub fn other_than(runtime: &str, departure: &str) -> Result<(), Skip> {
 
 /// An option of one of the runtime's verbs, as its help shows it.
 pub fn option(verb: &str, option: &str) -> Result<(), Skip> {
-    let output = std::process::Command::new(runtime_path()).args([verb, "--help"]).output();
+    let output = ask(Command::new(runtime_path()).args([verb, "--help"]));
     let help = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
     unless(
         runtime_name() == "cloison" || help.contains(option),

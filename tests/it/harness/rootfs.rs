@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{OnceLock, PoisonError};
 
-use super::command::BIRTHS;
+use super::command::{BIRTHS, ask};
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -15,9 +15,7 @@ const BUSYBOX: &str = "/bin/busybox";
 fn applets() -> &'static [String] {
     static APPLETS: OnceLock<Vec<String>> = OnceLock::new();
     APPLETS.get_or_init(|| {
-        let output = Command::new(BUSYBOX)
-            .arg("--list")
-            .output()
+        let output = ask(Command::new(BUSYBOX).arg("--list"))
             .expect("/bin/busybox is missing: `make deps` installs busybox-static");
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     })

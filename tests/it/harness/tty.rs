@@ -10,13 +10,13 @@ use std::io::{IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
-use super::command::PATIENCE;
+use super::command::{PATIENCE, ask};
 
 /// The socket on which a runtime hands over a terminal (or a pidfd).
 pub struct Socket {
@@ -203,11 +203,8 @@ impl Slave {
 
     /// Runs stty(1) on it.
     pub fn stty(&self, arguments: &[&str]) -> String {
-        let output = std::process::Command::new("stty")
-            .args(arguments)
-            .stdin(self.stdio())
-            .output()
-            .expect("run stty");
+        let output = ask(Command::new("stty").args(arguments).stdin(self.stdio()));
+        let output = output.expect("run stty");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 }
