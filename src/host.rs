@@ -4,8 +4,6 @@ pub mod cgroup;
 mod mountinfo;
 mod resctrl;
 
-use crate::plan::caps::Grantable;
-use crate::plan::cgroup::Privilege;
 use crate::sys::{Errno, cred, fd, process};
 use cgroup::{CgroupFacts, Own};
 use std::path::PathBuf;
@@ -27,13 +25,35 @@ pub struct Host {
     pub resctrl: Option<PathBuf>,
 }
 
+/// What the caller is able to hand on: the masks `CapBnd` and `CapPrm` of /proc/self/status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grantable {
+    /// Capabilities that the bounding set can keep.
+    pub bounding: u64,
+    /// Capabilities that the permitted set can keep.
+    pub permitted: u64,
+}
+
+/// What the caller may do on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// Root in the initial user namespace.
+    Full,
+    /// Any other user; `uid` is the effective user id.
+    Confined {
+        /// Effective user id, which selects the user's systemd instance.
+        uid: u32,
+    },
+}
+
 /// Why the facts cannot be told.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The caller's capabilities.
-    #[error("read the capabilities of the runtime: {errno}")]
+    #[error("read the capabilities of the runtime")]
     Capabilities {
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// The cgroup hierarchies.

@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::error::Facts;
+use crate::sys::fd;
 
 /// How grave a line is. A log keeps the lines of its own level and of the graver ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -91,22 +93,25 @@ impl Log {
     /// Opens `path` for appending, and makes it if needed with mode 0644.
     ///
     /// Symbolic links are followed: whoever may choose `--log` may write there anyway, and
-    /// `/dev/stderr` is one.
+    /// `/dev/stderr` is one. Opening does not wait for the reader of a FIFO.
     ///
     /// # Errors
-    /// [`Error::Open`] if the kernel refuses, [`Error::Destination`] for `journald:…` and
+    /// [`Error::Open`] if the kernel refuses, or a FIFO has no reader (`ENXIO`), [`Error::Destination`] for `journald:…` and
     /// `syslog:…`.
     pub fn open(path: &Path, format: Format, level: Level) -> Result<Self, Error> {
         let text = path.to_string_lossy();
         if SERVICES.iter().any(|service| text.starts_with(service)) {
             return Err(Error::Destination { destination: path.to_owned() });
         }
+        let failed = |source| Error::Open { path: path.to_owned(), source };
         let file = OpenOptions::new()
             .append(true)
             .create(true)
             .mode(0o644)
+            .custom_flags(fd::O_NONBLOCK)
             .open(path)
-            .map_err(|source| Error::Open { path: path.to_owned(), source })?;
+            .map_err(failed)?;
+        fd::set_blocking(file.as_fd()).map_err(|errno| failed(errno.into()))?;
         Ok(Self { file, format, level })
     }
 

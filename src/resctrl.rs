@@ -67,6 +67,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The file or directory that it is about.
+    pub fn path(&self) -> &Path {
+        let (Self::NoClass { path }
+        | Self::Disagrees { path, .. }
+        | Self::File { path, .. }
+        | Self::Schemata { path, .. }) = self;
+        path
+    }
+}
+
 const POINTER: &str = "/linux/intelRdt";
 const MONITORING: &str = "/linux/intelRdt/enableMonitoring";
 

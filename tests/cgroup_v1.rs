@@ -3,10 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use cloison::cgroup::{CgroupRecord, Error, Manager, Placement};
+use cloison::host::Privilege;
 use cloison::host::cgroup::{CgroupFacts, Own};
-use cloison::plan::cgroup::{
-    CgroupPlan, ManagerChoice, PidsLimit, Privilege, Request, Resources, resolve,
-};
+use cloison::plan::cgroup::{CgroupPlan, ManagerChoice, PidsLimit, Request, Resources, resolve};
 use cloison::sys::process;
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};

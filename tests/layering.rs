@@ -22,12 +22,6 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// Paths against the order, each with the words that it is limited to.
-const EXCEPTIONS: &[(&str, &str, &[&str])] = &[
-    // Facts about the host in the types that judgement reads them in.
-    ("host", "plan", &["plan::caps::Grantable", "plan::cgroup::Privilege"]),
-];
-
 /// Crates that belong to one part of the tree.
 const CRATES: &[(&str, &str)] = &[
     ("libc", "sys"),
@@ -226,10 +220,6 @@ fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|modules| modules.contains(&module))
 }
 
-fn is_excepted(from: &str, path: &str) -> bool {
-    EXCEPTIONS.iter().any(|(who, _, what)| *who == from && what.contains(&path))
-}
-
 #[track_caller]
 fn none(faults: &[String]) {
     assert!(faults.is_empty(), "\n  {}\n", faults.join("\n  "));
@@ -251,8 +241,7 @@ fn imports_point_down() {
         let Some(own) = floor(&module) else { continue };
         for path in paths(&source.code, "crate") {
             let named = path.split("::").next().unwrap_or_default();
-            let upwards = floor(named).is_some_and(|floor| floor > own);
-            if upwards && !is_excepted(&module, &path) {
+            if floor(named).is_some_and(|floor| floor > own) {
                 faults.push(format!("{} names {path}", source.path.display()));
             }
         }
@@ -267,7 +256,7 @@ fn modules_do_not_go_in_circles() {
         let module = source.module();
         for path in paths(&source.code, "crate") {
             let named = path.split("::").next().unwrap_or_default().to_owned();
-            if named != module && floor(&named).is_some() && !is_excepted(&module, &path) {
+            if named != module && floor(&named).is_some() {
                 graph.entry(module.clone()).or_default().push(named);
             }
         }

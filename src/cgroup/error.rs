@@ -1,9 +1,10 @@
 //! What can go wrong with a cgroup.
 
 use super::Survivor;
+use crate::error::sentence;
 use crate::sys::Errno;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why something about a cgroup failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,19 +28,21 @@ pub enum Error {
         controller: String,
     },
     /// A directory cannot be opened or looked at.
-    #[error("open cgroup {path}: {errno}")]
+    #[error("open cgroup {path}")]
     Open {
         /// The directory.
         path: PathBuf,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// A cgroup cannot be made.
-    #[error("create cgroup {path}: {errno}{}", after(Hint::of_create(*.errno)))]
+    #[error("create cgroup {path}")]
     Create {
         /// The directory.
         path: PathBuf,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// The cgroup is there already and in use.
@@ -57,7 +60,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A controller that a limit needs cannot be had in the cgroup.
-    #[error("{pointer}: controller {controller} is not available in cgroup {path}: {hint}")]
+    #[error("{pointer}: controller {controller} is not available in cgroup {path}")]
     NoController {
         /// JSON pointer of the limit.
         pointer: String,
@@ -82,7 +85,7 @@ pub enum Error {
         file: PathBuf,
     },
     /// A value was refused.
-    #[error("{pointer}: write {value:?} to {file}: {errno}{}", after(Hint::of_write(*.errno)))]
+    #[error("{pointer}: write {value:?} to {file}")]
     Write {
         /// JSON pointer of the limit.
         pointer: String,
@@ -91,6 +94,7 @@ pub enum Error {
         /// The value.
         value: String,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// `memory.checkBeforeUpdate`: the limit is not above what is in use.
@@ -104,31 +108,34 @@ pub enum Error {
         usage: u64,
     },
     /// A file cannot be read.
-    #[error("read {path}: {errno}")]
+    #[error("read {path}")]
     Read {
         /// The file.
         path: PathBuf,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// A file of the cgroup's own mechanism cannot be written.
-    #[error("write {value:?} to {path}: {errno}")]
+    #[error("write {value:?} to {path}")]
     Control {
         /// The file.
         path: PathBuf,
         /// The value.
         value: String,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// A process cannot be moved.
-    #[error("move process {pid} to cgroup {path}: {errno}{}", after(Hint::of_place(*.errno)))]
+    #[error("move process {pid} to cgroup {path}")]
     Place {
         /// The process.
         pid: i32,
         /// The cgroup.
         path: PathBuf,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// Processes outlived the deadline.
@@ -140,11 +147,12 @@ pub enum Error {
         processes: Vec<Survivor>,
     },
     /// The cgroup cannot be removed.
-    #[error("remove cgroup {path}: {errno}")]
+    #[error("remove cgroup {path}")]
     Remove {
         /// The directory.
         path: PathBuf,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// Not all processes stopped, or went on, in time.
@@ -164,31 +172,34 @@ pub enum Error {
         path: PathBuf,
     },
     /// The device rules cannot be put in force.
-    #[error("/linux/resources/devices: {action} device filter for cgroup {path}: {errno}{}", after(Hint::of_filter(*.errno)))]
+    #[error("/linux/resources/devices: {action} device filter for cgroup {path}")]
     Filter {
         /// What failed.
         action: &'static str,
         /// The cgroup.
         path: PathBuf,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// The cgroup cannot be handed over.
-    #[error("hand cgroup {path} over to user {owner}: {errno}")]
+    #[error("hand cgroup {path} over to user {owner}")]
     HandOver {
         /// The cgroup.
         path: PathBuf,
         /// User id.
         owner: u32,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// The kernel does not tell of OOM kills.
-    #[error("watch {path} for OOM kills: {errno}")]
+    #[error("watch {path} for OOM kills")]
     Watch {
         /// The file.
         path: PathBuf,
         /// The cause.
+        #[source]
         errno: Errno,
     },
     /// systemd cannot be asked.
@@ -216,7 +227,7 @@ pub enum Error {
     #[error(transparent)]
     Devices(#[from] crate::plan::device_filter::Error),
     /// An update failed, and what it had changed could not all be undone.
-    #[error("{cause}; put back earlier values: {}", joined(.left))]
+    #[error("{}; put back earlier values: {}", sentence(cause.as_ref()), joined(.left))]
     NotUndone {
         /// Why the update failed.
         cause: Box<Error>,
@@ -235,11 +246,44 @@ impl Error {
         };
         matches!(errno, Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::ENOENT)
     }
-}
 
-/// A hint after an errno.
-fn after(hint: Hint) -> String {
-    if hint == Hint::None { String::new() } else { format!(": {hint}") }
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        let hint = match self {
+            Self::Create { errno, .. } => Hint::of_create(*errno),
+            Self::Write { errno, .. } => Hint::of_write(*errno),
+            Self::Place { errno, .. } => Hint::of_place(*errno),
+            Self::Filter { errno, .. } => Hint::of_filter(*errno),
+            Self::NoController { hint, .. } => *hint,
+            Self::NotUndone { cause, .. } => return cause.hint(),
+            _ => Hint::None,
+        };
+        Some(hint.text()).filter(|text| !text.is_empty())
+    }
+
+    /// The file or directory that it is about.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Open { path, .. }
+            | Self::Create { path, .. }
+            | Self::Occupied { path, .. }
+            | Self::Frozen { path }
+            | Self::NoController { path, .. }
+            | Self::Read { path, .. }
+            | Self::Control { path, .. }
+            | Self::Place { path, .. }
+            | Self::Survivors { path, .. }
+            | Self::Remove { path, .. }
+            | Self::Late { path, .. }
+            | Self::NoFreezer { path, .. }
+            | Self::Filter { path, .. }
+            | Self::HandOver { path, .. }
+            | Self::Watch { path, .. } => Some(path),
+            Self::NoFile { file, .. } | Self::Write { file, .. } => Some(file),
+            Self::NotUndone { cause, .. } => cause.path(),
+            _ => None,
+        }
+    }
 }
 
 fn list(processes: &[Survivor]) -> String {
@@ -251,7 +295,7 @@ fn list(processes: &[Survivor]) -> String {
 }
 
 fn joined(errors: &[Error]) -> String {
-    let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
+    let texts: Vec<_> = errors.iter().map(|error| sentence(error)).collect();
     texts.join("; ")
 }
 

@@ -86,16 +86,18 @@ impl crate::error::Report for Error {
             Self::Verb(error) => error.facts(),
             Self::Spec(error) => error.facts(),
             Self::Usage { .. } | Self::Id(_) | Self::Signal(_) => code("USAGE"),
-            Self::Log(error) => Facts { path: Some(error.path().to_owned()), ..Facts::default() },
-            Self::Root(error) => Facts { path: error.path(), ..Facts::default() },
+            Self::Log(error) => Facts { path: Some(error.path().to_owned()), ..code("LOG_FAILED") },
+            Self::Root(error) => Facts { path: error.path(), ..code("STATE_FAILED") },
             Self::LimitsText { source, .. } => Facts {
                 code: Some("CONFIG_INVALID"),
                 config: source.pointer().map(str::to_owned),
                 ..Facts::default()
             },
-            Self::Seal(_) | Self::Output(_) | Self::WorkingDirectory(_) | Self::Limits { .. } => {
-                Facts::default()
+            Self::Limits { name, .. } => {
+                Facts { path: Some(name.into()), ..code("CONFIG_UNREADABLE") }
             }
+            Self::Output(_) => code("OUTPUT_FAILED"),
+            Self::Seal(_) | Self::WorkingDirectory(_) => code("SYSTEM_FAILED"),
         }
     }
 }

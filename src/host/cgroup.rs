@@ -57,11 +57,12 @@ pub enum Own {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
-    #[error("read {path}: {errno}")]
+    #[error("read {path}")]
     Read {
         /// The file.
         path: PathBuf,
         /// The cause.
+        #[source]
         errno: Errno,
     },
 }

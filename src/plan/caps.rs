@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::host::Grantable;
 use caps::Capability as Number;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
 use serde::Deserialize;
@@ -90,19 +91,9 @@ pub struct Caps {
     pub ambient: u64,
 }
 
-/// What the launching process is able to hand on: the masks `CapBnd` and
-/// `CapPrm` of /proc/self/status, or everything up to the kernel's last
-/// capability for a container that gets a new user namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grantable {
-    /// Capabilities that the bounding set can keep.
-    pub bounding: u64,
-    /// Capabilities that the permitted set can keep.
-    pub permitted: u64,
-}
-
 impl Grantable {
-    /// Everything that this program has a name for.
+    /// Everything that this program has a name for, as a container has it that gets a new user
+    /// namespace.
     pub const ALL: Self =
         Self { bounding: (1 << NAMES.len()) - 1, permitted: (1 << NAMES.len()) - 1 };
 }

@@ -15,6 +15,7 @@ pub mod scope;
 pub mod unified;
 
 use super::device_filter::{self, Insn, Rule};
+use crate::host::Privilege;
 use crate::host::cgroup::CgroupFacts;
 use oci_spec::runtime::{LinuxResources, Spec};
 use path::CgroupPath;
@@ -33,18 +34,6 @@ pub enum ManagerChoice {
     Systemd,
     /// Nobody: the container stays in the caller's cgroup and cannot have limits.
     Disabled,
-}
-
-/// What the caller may do on this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Privilege {
-    /// Root in the initial user namespace.
-    Full,
-    /// Any other user; `uid` is the effective user id.
-    Confined {
-        /// Effective user id, which selects the user's systemd instance.
-        uid: u32,
-    },
 }
 
 /// `linux.resources.pids.limit` as the config says it; 0 is a limit, absence is none.

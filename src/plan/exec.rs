@@ -1,7 +1,8 @@
 //! Another process for a container that is there: its template, changed by what the caller asks
 //! for, as the kernel's words.
 
-use super::{Descriptors, Error, Keyring, Means, ProcessPlan, caps, resolve_process};
+use super::{Descriptors, Error, Keyring, Means, ProcessPlan, resolve_process};
+use crate::host::Grantable;
 use crate::id::ContainerId;
 use crate::spec::Loaded;
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process, User};
@@ -34,7 +35,7 @@ pub struct Surroundings<'a> {
     /// Whether it has a session keyring of its own.
     pub own_keyring: bool,
     /// Capabilities that the caller can hand on.
-    pub grantable: caps::Grantable,
+    pub grantable: Grantable,
     /// Whether SELinux is on.
     pub selinux: bool,
     /// Descriptors above the standard streams that the program gets.

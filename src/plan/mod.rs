@@ -29,7 +29,7 @@ pub mod sched;
 pub mod seccomp;
 pub mod sysctl;
 
-use crate::host::Host;
+use crate::host::{Grantable, Host, Privilege};
 use crate::id::ContainerId;
 use crate::spec::Loaded;
 use crate::sys::cred::CapSets;
@@ -118,7 +118,7 @@ pub struct ProcessPlan {
     /// Security labels.
     pub lsm: lsm::Lsm,
     /// What the runtime itself may hand on.
-    pub grantable: caps::Grantable,
+    pub grantable: Grantable,
     /// Whether setgroups(2) may be denied, as in user namespaces that ordinary users make.
     pub setgroups_denied: bool,
 }
@@ -219,7 +219,7 @@ pub struct Request<'a> {
     /// Who makes the cgroup.
     pub manager: cgroup::ManagerChoice,
     /// What the caller may do.
-    pub privilege: cgroup::Privilege,
+    pub privilege: Privilege,
     /// How the root directory is changed.
     pub root_switch: rootfs::Switch,
     /// Whether the session keyring is a new one.
@@ -401,7 +401,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
 #[derive(Clone, Copy, Debug)]
 struct Means {
     /// Capabilities that the caller can hand on.
-    grantable: caps::Grantable,
+    grantable: Grantable,
     /// Whether SELinux is on.
     selinux: bool,
     /// Whether the container has a user namespace of its own.
@@ -423,7 +423,7 @@ fn resolve_process(
     let Some(mut process) = process else { return Ok(None) };
     process.announce(means.descriptors.activation);
     // A user namespace gives whoever enters it from outside every capability in it.
-    let grantable = if means.own_users { caps::Grantable::ALL } else { means.grantable };
+    let grantable = if means.own_users { Grantable::ALL } else { means.grantable };
     let (caps, told) = caps::resolve(asked.and_then(|p| p.capabilities().as_ref()), grantable);
     warnings.extend(told.iter().map(ToString::to_string));
     let personality = spec.linux().as_ref().and_then(|linux| linux.personality().as_ref());

@@ -2,11 +2,11 @@
 
 use super::{Context, Error, Rootless, Warn};
 use crate::host::cgroup::Own;
-use crate::host::{Host, Wanted};
+use crate::host::{Host, Privilege, Wanted};
 use crate::id::ContainerId;
 use crate::launch::{self, Handover, Launched, Until, Wish};
 use crate::log::{Precision, rfc3339};
-use crate::plan::cgroup::{ManagerChoice, Privilege};
+use crate::plan::cgroup::ManagerChoice;
 use crate::plan::{self, Plan, rootfs::Switch};
 use crate::spec::{self, Loaded};
 use crate::sys::{Errno, socket};

@@ -6,6 +6,7 @@ mod descriptors;
 pub mod events;
 pub mod exec;
 pub mod explain;
+mod facts;
 pub mod features;
 mod foreground;
 mod keyboard;
@@ -33,7 +34,6 @@ pub use run::{Keep, Mode, RunRequest, Subreaper};
 pub use state::StateReport;
 pub use update::UpdateRequest;
 
-use crate::error::{Facts, Report};
 use crate::state::{Entry, Status, Store};
 use crate::{cgroup, host, launch, plan};
 use std::path::PathBuf;
@@ -136,119 +136,6 @@ impl Error {
         let action = action.into();
         move |source| Self::System { action, source }
     }
-}
-
-impl Report for Error {
-    fn facts(&self) -> Facts {
-        match self {
-            Self::Spec(error) => error.facts(),
-            Self::Plan(error) => Facts {
-                code: Some("CONFIG_INVALID"),
-                phase: Some("plan"),
-                config: pointer_of(&error.to_string()),
-                ..Facts::default()
-            },
-            Self::Launch(launch::Error::Init(error)) => init_facts(error),
-            Self::Launch(launch::Error::Enter { hint, .. }) => Facts {
-                code: Some("ENTER_FAILED"),
-                phase: Some("namespaces"),
-                hint: hint.map(str::to_owned),
-                ..Facts::default()
-            },
-            Self::Launch(launch::Error::Clone { hint, .. }) => Facts {
-                code: Some("CLONE_FAILED"),
-                phase: Some("namespaces"),
-                hint: hint.map(str::to_owned),
-                ..Facts::default()
-            },
-            Self::Launch(launch::Error::IdMaps { pointer, hint, .. }) => Facts {
-                code: Some("LAUNCH_FAILED"),
-                phase: Some("namespaces"),
-                config: Some(pointer.clone()),
-                hint: hint.map(str::to_owned),
-                ..Facts::default()
-            },
-            Self::Launch(launch::Error::NetDevice { pointer, hint, .. }) => Facts {
-                code: Some("LAUNCH_FAILED"),
-                phase: Some("namespaces"),
-                config: Some(pointer.clone()),
-                hint: hint.map(str::to_owned),
-                ..Facts::default()
-            },
-            Self::Launch(launch::Error::IdMappedMount { index, hint, .. }) => Facts {
-                code: Some("LAUNCH_FAILED"),
-                phase: Some("rootfs"),
-                config: Some(format!("/mounts/{index}")),
-                hint: hint.map(str::to_owned),
-                ..Facts::default()
-            },
-            Self::Launch(launch::Error::State(error)) | Self::State(error) => state_facts(error),
-            Self::Launch(launch::Error::Hook(error)) | Self::Hook(error) => Facts {
-                code: Some("HOOK_FAILED"),
-                phase: Some("hooks"),
-                config: Some(error.pointer.to_string()),
-                ..Facts::default()
-            },
-            Self::Launch(launch::Error::Cgroup(_)) | Self::Cgroup(_) => Facts {
-                code: Some("CGROUP_FAILED"),
-                phase: Some("cgroup"),
-                config: pointer_of(&self.to_string()),
-                ..Facts::default()
-            },
-            Self::Launch(launch::Error::Resctrl(_)) | Self::Resctrl(_) => Facts {
-                code: Some("RESCTRL_FAILED"),
-                phase: Some("cgroup"),
-                config: pointer_of(&self.to_string()),
-                ..Facts::default()
-            },
-            Self::Launch(_) => Facts {
-                code: Some("LAUNCH_FAILED"),
-                config: pointer_of(&self.to_string()),
-                ..Facts::default()
-            },
-            Self::Start(start::StartError::Init(error)) => init_facts(error),
-            Self::Start(_) => Facts { code: Some("START_FAILED"), ..Facts::default() },
-            Self::Request(_) => Facts { code: Some("USAGE"), ..Facts::default() },
-            Self::Status { .. } => Facts { code: Some("WRONG_STATUS"), ..Facts::default() },
-            Self::Host(_) | Self::System { .. } | Self::Ps(_) => Facts::default(),
-        }
-    }
-}
-
-fn init_facts(error: &launch::InitError) -> Facts {
-    Facts {
-        code: Some(match error.step {
-            crate::wire::Step::FindExecutable => "EXECUTABLE_NOT_FOUND",
-            crate::wire::Step::Exec => "EXEC_FAILED",
-            crate::wire::Step::CreateContainerHook | crate::wire::Step::StartContainerHook => {
-                "HOOK_FAILED"
-            }
-            _ => "INIT_FAILED",
-        }),
-        phase: Some(error.step.phase().name()),
-        errno: Some(error.errno as i32),
-        config: error.config.clone(),
-        hint: error.hint.map(str::to_owned),
-        ..Facts::default()
-    }
-}
-
-fn state_facts(error: &crate::state::Error) -> Facts {
-    use crate::state::Error;
-    let (code, path) = match error {
-        Error::Exists { .. } => ("EXISTS", None),
-        Error::Missing { .. } => ("NOT_FOUND", None),
-        Error::Root { path, .. } | Error::File { path, .. } => ("STATE_FAILED", Some(path.clone())),
-        Error::Damaged { path, .. } => ("STATE_DAMAGED", Some(path.clone())),
-        Error::Busy { .. } => ("BUSY", None),
-    };
-    Facts { code: Some(code), path, ..Facts::default() }
-}
-
-/// The JSON pointer that a sentence begins with, as those of the plan do.
-fn pointer_of(sentence: &str) -> Option<String> {
-    let (pointer, _) = sentence.split_once(": ")?;
-    (pointer.starts_with('/') && !pointer.contains(' ')).then(|| pointer.to_owned())
 }
 
 /// The record of a container that has been created; what to say when there is none.

@@ -73,8 +73,11 @@ pub enum Error {
 
 impl Report for Error {
     fn facts(&self) -> Facts {
-        let (Self::Exists { path } | Self::Write { path, .. }) = self;
-        Facts { path: Some(path.clone()), ..Facts::default() }
+        let (code, path) = match self {
+            Self::Exists { path } => ("EXISTS", path),
+            Self::Write { path, .. } => ("OUTPUT_FAILED", path),
+        };
+        Facts { code: Some(code), path: Some(path.clone()), ..Facts::default() }
     }
 }
 

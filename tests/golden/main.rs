@@ -14,11 +14,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cloison::host::Host;
 use cloison::host::cgroup::{CgroupFacts, Legacy, Unified};
+use cloison::host::{Grantable, Host, Privilege};
 use cloison::id::ContainerId;
-use cloison::plan::caps::Grantable;
-use cloison::plan::cgroup::{ManagerChoice, Privilege};
+use cloison::plan::cgroup::ManagerChoice;
 use cloison::plan::rootfs::Switch;
 use cloison::plan::{self, explain};
 use cloison::{error, spec};

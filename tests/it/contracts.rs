@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Bundle, Outcome, Sandbox, needs, tests};
 
@@ -23,7 +23,11 @@ tests![
     the_log_is_json_where_asked,
     the_log_is_text_unless_asked,
     the_log_is_empty_on_success,
+    the_log_tells_what_failed,
     the_log_is_appended_to,
+    a_log_that_nobody_reads_is_an_error,
+    an_environment_of_one_variable_is_enough,
+    what_is_not_there_is_not_announced,
     debug_says_more,
     errors_exit_with_one,
     long_options_may_have_one_dash,
@@ -260,6 +264,128 @@ fn the_log_is_empty_on_success() -> Outcome {
     let dir = bundle.dir();
     let verb = ["run", "--bundle", dir.to_str().expect("utf-8"), bundle.id()];
     assert_eq!(logged(bundle.sandbox(), &["--log-format", "json"], &verb), "");
+    Ok(())
+}
+
+/// LOG-4: what went wrong, and what the log has of it besides the sentence.
+fn the_log_tells_what_failed() -> Outcome {
+    needs::cloison()?;
+    let told = |bundle: &Bundle| {
+        bundle.write();
+        let log = bundle.dir().join("log");
+        let options = ["--log", log.to_str().expect("utf-8"), "--log-format", "json"];
+        let dir = bundle.dir();
+        let verb = ["run", "--bundle", dir.to_str().expect("utf-8"), bundle.id()];
+        let finished = bundle.sandbox().runtime(&[&options[..], &verb].concat()).finish().exits(1);
+        let log = fs::read_to_string(log).expect("read");
+        let mut entry: Value = serde_json::from_str(&log).expect("one object");
+        let msg = entry["msg"].as_str().expect("a sentence").to_owned();
+        assert!(finished.stderr.contains(&msg), "the same sentence: {log} {finished}");
+        let object = entry.as_object_mut().expect("an object");
+        for read in ["level", "msg", "time"] {
+            object.remove(read).expect("what every engine reads");
+        }
+        entry
+    };
+    let hook = || json!([{"path": "/bin/false"}]);
+    let rows = [
+        (
+            Bundle::new().args(&["/missing"]),
+            json!({"code": "EXECUTABLE_NOT_FOUND", "phase": "exec", "errno": 2,
+                   "config": "/process/args/0"}),
+        ),
+        (
+            Bundle::new().set("/hostname", 3),
+            json!({"code": "CONFIG_INVALID", "path": "config.json", "config": "/hostname"}),
+        ),
+        (
+            Bundle::new().set("/process/cwd", "relative"),
+            json!({"code": "CONFIG_INVALID", "phase": "plan", "config": "/process/cwd"}),
+        ),
+        (
+            Bundle::new().set("/root/path", "nowhere"),
+            json!({"code": "LAUNCH_FAILED", "phase": "rootfs", "errno": 2, "path": "nowhere",
+                   "config": "/root/path"}),
+        ),
+        (
+            Bundle::new().set("/hooks/createRuntime", hook()),
+            json!({"code": "HOOK_FAILED", "phase": "hooks", "path": "/bin/false",
+                   "config": "/hooks/createRuntime/0"}),
+        ),
+        (
+            Bundle::new().set("/hooks/createContainer", hook()).args(&["true"]),
+            json!({"code": "HOOK_FAILED", "phase": "hooks", "config": "/hooks/createContainer/0"}),
+        ),
+        (
+            Bundle::new().mount("/m", "tmpfs", "tmpfs", &["size=many"]),
+            json!({"code": "INIT_FAILED", "phase": "rootfs", "errno": 22,
+                   "config": "/mounts/6/options"}),
+        ),
+        (
+            Bundle::new().set("/linux/resources", json!({"unified": {"cgroup.max.depth": "x"}})),
+            json!({"code": "CGROUP_FAILED", "phase": "cgroup", "errno": 22,
+                   "path": "cgroup.max.depth",
+                   "config": "/linux/resources/unified/cgroup.max.depth"}),
+        ),
+    ];
+    for (bundle, wanted) in rows {
+        let told = told(&bundle);
+        for (member, value) in wanted.as_object().expect("an object") {
+            let is_there = match (member.as_str(), told[member].as_str(), value.as_str()) {
+                ("path", Some(path), Some(end)) => path.starts_with('/') && path.ends_with(end),
+                _ => told[member] == *value,
+            };
+            assert!(is_there, "{member} of {told}, not {wanted}");
+        }
+    }
+    Ok(())
+}
+
+/// LOG-2
+fn a_log_that_nobody_reads_is_an_error() -> Outcome {
+    needs::cloison()?;
+    let sandbox = fresh();
+    let fifo = sandbox.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("make a fifo");
+    let line = ["--log", fifo.to_str().expect("utf-8"), "list"];
+    sandbox.runtime(&line).finish().exits(1).complains("open log");
+    Ok(())
+}
+
+/// As podman calls.
+fn an_environment_of_one_variable_is_enough() -> Outcome {
+    let bundle = Bundle::new().sh("sleep 60");
+    bundle.write();
+    let sandbox = bundle.sandbox();
+    let output = bundle.dir().join("container");
+    let call = |line: &[&str]| {
+        let runtime = sandbox.path().to_str().expect("utf-8").to_owned();
+        sandbox.runtime(line).without_environment().env("XDG_RUNTIME_DIR", runtime)
+    };
+    let create = call(&["create", "--bundle", bundle.dir().to_str().expect("utf-8"), bundle.id()]);
+    create.keeping_output_in(output).finish().ok();
+    for verb in ["state", "start", "pause", "resume"] {
+        call(&[verb, bundle.id()]).finish().ok();
+    }
+    call(&["ps", "--format", "json", bundle.id()]).finish().ok();
+    call(&["exec", bundle.id(), "true"]).finish().ok();
+    call(&["kill", bundle.id(), "KILL"]).finish().ok();
+    call(&["delete", "--force", bundle.id()]).finish().ok();
+    let left = sandbox.leftovers();
+    assert!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+/// As engines probe: podman and CRI-O turn checkpoints on by the status of the
+/// one and by the words of the other.
+fn what_is_not_there_is_not_announced() -> Outcome {
+    needs::cloison()?;
+    let sandbox = Sandbox::new();
+    sandbox.bare_runtime(&["checkpoint", "--help"]).finish().exits(1);
+    let probe = sandbox.bare_runtime(&["restore", "--lsm-mount-context"]).finish().exits(1);
+    for words in ["flag needs an argument", "requires an argument"] {
+        assert!(!probe.stderr.contains(words) && !probe.stdout.contains(words), "{probe}");
+    }
     Ok(())
 }
 

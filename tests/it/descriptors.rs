@@ -7,12 +7,13 @@ use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
-use std::time::Duration;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use serde_json::json;
 
-use crate::harness::{Bundle, Container, Finished, Invocation, Outcome, eventually, needs, tests};
+use crate::harness::{
+    Bundle, Container, Finished, Invocation, Outcome, PATIENCE, eventually, needs, tests,
+};
 
 tests![
     sockets_reach_a_created_container,
@@ -179,7 +180,7 @@ impl Manager {
 
     /// The next lines; descriptors that come along are closed at once, as managers do.
     fn hears(&self) -> Option<String> {
-        self.socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        self.socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut buffer = [0; 256];
         let mut space = nix::cmsg_space!([i32; 4]);
         let mut slices = [IoSliceMut::new(&mut buffer)];

@@ -236,6 +236,7 @@ fn raw_mode_ends_when_the_runtime_is_asked_to_end() -> Outcome {
 
 /// TERM-2
 fn a_program_that_does_not_read_holds_nothing_up() -> Outcome {
+    needs::other_than("crun", "waits for a program that does not read")?;
     let bundle = with_terminal(
         "stty raw -echo; trap 'echo; exit 9' TERM; n=0
         while :; do n=$((n + 1)); echo tick $n.; sleep 0.02; done",
@@ -380,6 +381,7 @@ fn output_at_the_end_is_shown() -> Outcome {
 }
 
 fn exec_in_the_foreground_relays_alike() -> Outcome {
+    needs::other_than("crun", "waits for a program that does not read")?;
     let container = Bundle::new().args(&["sleep", "100"]).start();
     let bundle = container.bundle();
     let (mut outer, inner) = Terminal::open();

@@ -1,6 +1,7 @@
 //! The rules of `linux.cgroupsPath`.
 
-use super::{Error, Privilege};
+use super::Error;
+use crate::host::Privilege;
 use crate::host::cgroup::{Legacy, Unified};
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;

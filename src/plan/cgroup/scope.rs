@@ -3,7 +3,8 @@
 //! Source: org.freedesktop.systemd1(5), systemd.resource-control(5).
 
 use super::path::{CgroupPath, Reason};
-use super::{Privilege, Request, Write};
+use super::{Request, Write};
+use crate::host::Privilege;
 use crate::host::cgroup::Unified;
 use oci_spec::runtime::Spec;
 use std::path::{Path, PathBuf};

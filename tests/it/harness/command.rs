@@ -58,6 +58,12 @@ impl Invocation {
         self
     }
 
+    /// Gives the command no variable but those that are set after this.
+    pub fn without_environment(mut self) -> Self {
+        self.command.env_clear();
+        self
+    }
+
     pub fn dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self

@@ -31,7 +31,7 @@ mod sandbox;
 pub mod tty;
 
 pub use bundle::Bundle;
-pub use command::{Finished, Invocation, Running, ask};
+pub use command::{Finished, Invocation, PATIENCE, Running, ask};
 pub use container::{Container, eventually};
 pub use hierarchies::{
     Namespace, enter_unified_view, in_private_mounts, leave, on_host_hierarchies,
