@@ -12,13 +12,14 @@ use crate::harness::{
 };
 
 tests![
-    an_absolute_path_is_below_the_hierarchys_root,
+    the_cgroup_lies_where_it_is_asked_for,
     directories_on_the_way_are_made,
     a_default_path_is_found_and_removed,
     a_relative_path_is_found_and_removed,
     the_process_is_in_the_cgroup_from_the_start,
     children_of_the_container_are_in_the_cgroup,
     cgroups_made_inside_are_removed,
+    without_a_namespace_the_mount_shows_the_containers_own_cgroup,
     a_frozen_container_can_be_deleted,
     unified_writes_any_file,
     unified_writes_nothing_for_an_unknown_file,
@@ -64,7 +65,7 @@ fn sleeping() -> Bundle {
     Bundle::new().args(&["sleep", "60"])
 }
 
-fn an_absolute_path_is_below_the_hierarchys_root() -> Outcome {
+fn the_cgroup_lies_where_it_is_asked_for() -> Outcome {
     let container = sleeping().create();
     let expected = format!("/sys/fs/cgroup{}", container.bundle().cgroup().expect("a path"));
     assert_eq!(directory_of(container.pid), Path::new(&expected));
@@ -72,6 +73,8 @@ fn an_absolute_path_is_below_the_hierarchys_root() -> Outcome {
 }
 
 fn directories_on_the_way_are_made() -> Outcome {
+    needs::root()?;
+    needs::cgroupfs()?;
     let sandbox = Sandbox::new();
     let path = format!("/{}-above/middle/below", sandbox.token());
     let container = Bundle::in_sandbox(&sandbox, "a")
@@ -106,6 +109,7 @@ fn a_default_path_is_found_and_removed() -> Outcome {
 }
 
 fn a_relative_path_is_found_and_removed() -> Outcome {
+    needs::cgroupfs()?;
     let bundle = sleeping();
     let path = format!("{}-relative", bundle.id());
     found_and_removed(bundle.set("/linux/cgroupsPath", path));
@@ -133,6 +137,20 @@ fn cgroups_made_inside_are_removed() -> Outcome {
     let directory = directory_of(container.pid);
     container.verb("delete", &["--force"], &[]).ok();
     assert!(!directory.exists());
+    Ok(())
+}
+
+fn without_a_namespace_the_mount_shows_the_containers_own_cgroup() -> Outcome {
+    needs::other_than("runc", "shows the whole hierarchy")?;
+    needs::other_than("crun", "shows the whole hierarchy")?;
+    let container = Bundle::new()
+        .without_namespace("cgroup")
+        .mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro"])
+        .sh("cat /sys/fs/cgroup/cgroup.procs; echo seen; sleep 60")
+        .start();
+    container.says("seen");
+    let seen = container.stdout();
+    assert_eq!(seen.lines().next(), Some("1"), "{seen}");
     Ok(())
 }
 
@@ -207,6 +225,7 @@ fn with_device_rules(rules: Value) -> Bundle {
 }
 
 fn devices_are_denied_and_allowed() -> Outcome {
+    needs::root()?;
     needs::memlock_for_crun()?;
     let deny = json!({"allow": false, "access": "rwm"});
     let other = json!({"allow": true, "type": "c", "major": 10, "minor": 237, "access": "rw"});
@@ -219,6 +238,7 @@ fn devices_are_denied_and_allowed() -> Outcome {
 }
 
 fn the_last_device_rule_counts() -> Outcome {
+    needs::root()?;
     needs::memlock_for_crun()?;
     let deny = json!({"allow": false, "access": "rwm"});
     let misc = |allow: bool| json!({"allow": allow, "type": "c", "major": 10, "access": "rwm"});

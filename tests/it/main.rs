@@ -30,8 +30,10 @@ mod hooks;
 mod hostile;
 mod idmap;
 mod lifecycle;
+mod limits;
 mod mounts;
 mod namespaces;
+mod nesting;
 mod net_devices;
 mod notify;
 mod paths;
@@ -44,6 +46,7 @@ mod rootless;
 mod run;
 mod seccomp;
 mod sysctl;
+mod systemd;
 mod terminal;
 mod timens;
 mod update;
@@ -54,23 +57,12 @@ fn main() -> ExitCode {
         return code;
     }
     let options = harness::runner::Options::from_args();
-    if let Err(harness::Skip(reason)) = harness::needs::root() {
-        return harness::runner::run(
-            &options,
-            all().into_iter().map(|t| skipped(t, &reason)).collect(),
-        );
-    }
     harness::enter_unified_view();
     // Containers outlive `create`; as their reaper the suite learns how they end.
     nix::sys::prctl::set_child_subreaper(true).expect("become a subreaper");
     let code = harness::runner::run(&options, all());
     harness::leave();
     code
-}
-
-fn skipped(test: harness::Test, reason: &str) -> harness::Test {
-    let reason = reason.to_owned();
-    harness::Test { body: Box::new(move || Err(harness::Skip(reason.clone()))), ..test }
 }
 
 fn all() -> Vec<harness::Test> {
@@ -98,6 +90,9 @@ fn all() -> Vec<harness::Test> {
         ("notify", notify::tests()),
         ("net_devices", net_devices::tests()),
         ("cgroups", cgroups::tests()),
+        ("limits", limits::tests()),
+        ("systemd", systemd::tests()),
+        ("nesting", nesting::tests()),
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),
         ("timens", timens::tests()),

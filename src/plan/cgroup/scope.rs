@@ -114,7 +114,8 @@ pub(super) fn resolve(
     };
     let text = match asked {
         Some(path) => path.to_string_lossy().into_owned(),
-        None => format!("{default_slice}:cloison:{}", request.id),
+        // The one character of ids that unit names do not take, as systemd-escape(1) writes it.
+        None => format!("{default_slice}:cloison:{}", request.id.replace('+', "\\x2b")),
     };
     let bad = |reason| super::Error::Path { path: text.clone(), reason };
     let mut parts = text.split(':');
@@ -137,9 +138,9 @@ pub(super) fn resolve(
     Ok(Scope { mount: unified.mount.clone(), path, slice: slice.to_owned(), unit, bus, properties })
 }
 
-/// Characters that systemd allows in unit names, but for the ones it escapes with.
+/// Characters that systemd allows in unit names (systemd.unit(5)), but for the colon.
 fn is_unit_text(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.@\\+".contains(&b))
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.@\\".contains(&b))
 }
 
 fn unit(prefix: &str, name: &str) -> Option<String> {
@@ -192,6 +193,9 @@ pub fn of_writes(writes: &[Write]) -> Vec<Property> {
     writes.iter().flat_map(property).collect()
 }
 
+/// CGROUP_WEIGHT_IDLE of systemd, `CPUWeight=idle`.
+const IDLE: u64 = 0;
+
 /// What systemd must know of a write, so that it does not undo it when it reloads. Files that it
 /// does not manage, and values that it cannot express, stay with the write alone.
 fn property(write: &Write) -> Vec<Property> {
@@ -207,6 +211,8 @@ fn property(write: &Write) -> Vec<Property> {
         "memory.min" => one("MemoryMin"),
         "memory.swap.max" => one("MemorySwapMax"),
         "cpu.weight" => one("CPUWeight"),
+        // systemd's weight of an idle unit, since its version 252.
+        "cpu.idle" if write.value == "1" => vec![set("CPUWeight", Value::U64(IDLE))],
         // systemd takes 0 for "not set".
         "pids.max" if write.value != "0" => one("TasksMax"),
         "cpu.max" => quota(&write.value).unwrap_or_default(),
@@ -338,6 +344,7 @@ mod tests {
         assert_eq!(unit("", "abc").unwrap(), "abc.scope");
         assert_eq!(unit("p", ""), None);
         assert_eq!(unit("p", "a/b"), None);
+        assert_eq!(unit("p", "a+b"), None);
         assert_eq!(unit("p", &"x".repeat(260)), None);
     }
 

@@ -22,6 +22,7 @@ mod container;
 mod hierarchies;
 mod leftovers;
 pub mod limits;
+pub mod manager;
 pub mod mountinfo;
 pub mod needs;
 pub mod probe;
@@ -30,12 +31,13 @@ pub mod runner;
 mod sandbox;
 pub mod tty;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, base_config};
 pub use command::{Finished, Invocation, PATIENCE, Running, ask};
 pub use container::{Container, eventually};
 pub use hierarchies::{
     Namespace, enter_unified_view, in_private_mounts, leave, on_host_hierarchies,
 };
+pub use manager::Manager;
 pub use rootfs::{write_closed, write_program};
 pub use sandbox::{Sandbox, runtime_path};
 
