@@ -123,24 +123,30 @@ impl Store {
     /// # Errors
     /// [`Error::Exists`] when it is taken; [`Error::Root`] when the root cannot be written.
     pub fn claim(&self, id: &ContainerId) -> Result<Entry, Error> {
-        let name = id.to_c_string();
         let root = self.open_or_make_root()?;
+        loop {
+            match self.try_claim(id, &root) {
+                // Between mkdir and lock it looked like something that was left by a crash.
+                Err(Error::Missing { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn try_claim(&self, id: &ContainerId, root: &OwnedFd) -> Result<Entry, Error> {
+        let name = id.to_c_string();
         match fd::mkdirat(root.as_fd(), &name, 0o700) {
             Ok(()) => {}
             Err(Errno::EEXIST) => return Err(Error::Exists { id: id.clone() }),
             Err(source) => return Err(self.root_error("write to", source)),
         }
-        let entry = self.open(id).inspect_err(|_| {
-            // Nobody would own what was just made.
-            let _ = fd::rmdirat(root.as_fd(), &name);
-        })?;
-        match entry.lock(LOCK_DEADLINE) {
-            Ok(()) => Ok(entry),
-            Err(error) => {
+        let locked = self.open(id).and_then(|entry| entry.lock(LOCK_DEADLINE).map(|()| entry));
+        locked.inspect_err(|error| {
+            if !matches!(error, Error::Missing { .. }) {
+                // Nobody would own what was just made.
                 let _ = fd::rmdirat(root.as_fd(), &name);
-                Err(error)
             }
-        }
+        })
     }
 
     /// Opens the state of a container, without a lock.

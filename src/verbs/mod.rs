@@ -8,6 +8,7 @@ pub mod exec;
 pub mod explain;
 pub mod features;
 mod foreground;
+pub mod gc;
 mod keyboard;
 pub mod kill;
 pub mod list;
