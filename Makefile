@@ -29,7 +29,7 @@ conformance: build
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build static test lint test-it demo conformance bench lines clean
+.PHONY: help deps build static test lint test-it faults demo conformance bench lines clean
 
 help: ## this list
 	@awk '/^## / { said = substr($$0, 4) } \
@@ -58,6 +58,10 @@ test: lint ## lint, then unit, golden and integration tests (as root)
 test-it: ## integration tests only; RUNTIME=/usr/sbin/runc aims them elsewhere, ARGS=name selects
 	@tests/deps $(TEST_PACKAGES)
 	$(CARGO) test --locked --test it -- $(ARGS)
+
+faults: ## kill every verb at each system call, and let each fail; RUNTIME=, ARGS="--sample N create"
+	@tests/deps $(TEST_PACKAGES)
+	$(CARGO) test --locked --test faults -- $(or $(ARGS),--all)
 
 demo: ## a container from nothing to nothing; ROOTFS=debian runs a Debian tree
 	@tests/deps $(DEMO_PACKAGES) $(if $(filter debian,$(ROOTFS)),debootstrap)

@@ -347,6 +347,19 @@ impl Manager {
         }
     }
 
+    /// The cgroup's directories that are there, one for each hierarchy.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let records: Vec<DirRecord> = match self.record() {
+            CgroupRecord::Disabled => Vec::new(),
+            CgroupRecord::Unified(dir) | CgroupRecord::Systemd { dir, .. } => vec![dir],
+            CgroupRecord::Legacy { dirs, unified } => {
+                dirs.into_iter().map(|legacy| legacy.dir).chain(unified).collect()
+            }
+        };
+        let path = |dir: DirRecord| dir.path.components().fold(dir.mount, |at, part| at.join(part));
+        records.into_iter().map(path).filter(|path| path.is_dir()).collect()
+    }
+
     /// The processes in the cgroup and below, as numbered in the caller's pid namespace, in
     /// ascending order.
     ///

@@ -537,10 +537,14 @@ mod tests {
             return;
         };
         let late = Instant::now() + Duration::from_secs(5);
-        while !socket.exists() && Instant::now() < late {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let stream = connect_to(&format!("unix:path={}", socket.display())).unwrap();
+        // The file is there a moment before anybody listens behind it.
+        let address = format!("unix:path={}", socket.display());
+        let stream = loop {
+            match connect_to(&address) {
+                Err(_) if Instant::now() < late => std::thread::sleep(Duration::from_millis(5)),
+                other => break other.unwrap(),
+            }
+        };
         let result = ServiceManager::new(stream, late).and_then(|mut m| m.start(&scope(), 1, late));
         daemon.kill().unwrap();
         daemon.wait().unwrap();

@@ -10,6 +10,7 @@ use super::{Caller, Error, root, signal, table};
 use crate::id::ContainerId;
 use crate::sys::process::{getegid, geteuid};
 use crate::verbs::events::Pace;
+use crate::verbs::gc::Mode as GcMode;
 use crate::verbs::ps::{Listing, Process};
 use crate::verbs::{
     self, Context, CreateRequest, DeleteRequest, EventsRequest, ExplainRequest, Keep, Keyring,
@@ -55,6 +56,7 @@ pub fn dispatch(options: Options, caller: Caller, reporter: &mut Reporter) -> Re
         Verb::Events(events) => self::events(&globals, &events, reporter),
         Verb::Ps(ps) => self::ps(&globals, ps),
         Verb::List(list) => self::list(&globals, &list, reporter),
+        Verb::Gc(gc) => return self::gc(&globals, &gc, reporter),
         Verb::Spec(spec) => self::spec(&spec),
         Verb::Features => output::json(&verbs::features::features(), Layout::Indented),
         Verb::Explain(explain) => self::explain(&globals, explain),
@@ -158,6 +160,32 @@ fn list(globals: &Globals, list: &options::List, reporter: &mut Reporter) -> Res
         (false, ListFormat::Json) => output::json(&reports, Layout::Compact),
         (false, ListFormat::Table) => output::text(&table_of(&reports)),
     }
+}
+
+/// Lists what was found. The status is that of an error when it could not all be removed.
+fn gc(globals: &Globals, gc: &options::Gc, reporter: &mut Reporter) -> Result<u8, Error> {
+    let context = context_at(globals, root::existing(globals.root.as_deref())?)?;
+    let mode = if gc.dry_run { GcMode::List } else { GcMode::Remove };
+    let remnants = verbs::gc::gc(&context, mode, &mut warn(reporter))?;
+    match gc.format {
+        ListFormat::Json => output::json(&remnants, Layout::Compact)?,
+        ListFormat::Table => {
+            let head = ["ID", "WHY", "PROCESSES", "REMOVED", "CGROUP"].map(str::to_owned);
+            let rows = remnants.iter().map(|remnant| {
+                let cgroups = remnant.cgroups.iter().map(|path| path.display().to_string());
+                [
+                    remnant.id.clone(),
+                    remnant.why.name().to_owned(),
+                    remnant.pids.len().to_string(),
+                    if remnant.removed { "yes" } else { "no" }.to_owned(),
+                    cgroups.collect::<Vec<_>>().join(" "),
+                ]
+            });
+            output::text(&table::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))?;
+        }
+    }
+    let left = mode == GcMode::Remove && remnants.iter().any(|remnant| !remnant.removed);
+    Ok(if left { crate::error::FAILURE } else { 0 })
 }
 
 fn table_of(reports: &[StateReport]) -> String {

@@ -116,6 +116,8 @@ pub enum Verb {
     Ps(Ps),
     /// List the containers below the root directory
     List(List),
+    /// Remove what commands that were killed, and reboots, have left
+    Gc(Gc),
     /// Write a config.json to start from
     Spec(Spec),
     /// Print what this runtime supports as JSON
@@ -399,6 +401,16 @@ pub struct List {
     /// Print names only
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Only list it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Format of the list
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub format: ListFormat,
 }
 
 /// Format of the list.

@@ -205,20 +205,41 @@ pub(super) fn find_home(wanted: &ProcessPlan) -> Result<Option<PathBuffer>, Fail
     let flags = fd::O_RDONLY | fd::O_NONBLOCK | fd::O_NOCTTY;
     // The image's link to a descriptor of init would lead to the host.
     let resolve = fd::RESOLVE_NO_MAGICLINKS;
-    let found = match fd::openat2(fd::cwd(), c"/etc/passwd", flags, 0, resolve) {
-        Ok(file) if is_regular(&file) => push_home(&mut home, &file, wanted.process.uid),
-        _ => Ok(false),
+    let found =
+        fd::openat2(fd::cwd(), c"/etc/passwd", flags, 0, resolve).and_then(|file| match fd::fstat(
+            file.as_fd(),
+        )?
+        .kind()
+        {
+            fd::S_IFREG => push_home(&mut home, &file, wanted.process.uid),
+            _ => Ok(false),
+        });
+    let found = match found {
+        // A missing, unreadable or damaged file is the image's own affair.
+        Err(errno) if is_of_the_image(errno) => false,
+        other => other.at(Step::Home, 0)?,
     };
-    // An unreadable or damaged file is the image's own affair.
-    if !found.unwrap_or(false) {
+    if !found {
         home.truncate(b"HOME=".len());
         home.push(b"/").at(Step::Home, 0)?;
     }
     Ok(Some(home))
 }
 
-fn is_regular(file: &OwnedFd) -> bool {
-    fd::fstat(file.as_fd()).is_ok_and(|stat| stat.kind() == fd::S_IFREG)
+/// Whether an error comes from what lies in the image, not from the state of the machine.
+fn is_of_the_image(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ENOENT
+            | Errno::ENOTDIR
+            | Errno::EISDIR
+            | Errno::ELOOP
+            | Errno::EACCES
+            | Errno::EXDEV
+            | Errno::ENXIO
+            | Errno::ENODEV
+            | Errno::ENAMETOOLONG
+    )
 }
 
 /// Reads passwd(5) line by line through a small buffer; lines that do not fit are skipped.

@@ -8,7 +8,7 @@ use crate::cgroup::{Manager, Prepared};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::resctrl;
-use crate::state::{Record, Status};
+use crate::state::{Record, Status, ended_before_program};
 use crate::sys::process::{self, Block, Exit, Who};
 use crate::sys::{Errno, socket, tty};
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
@@ -128,7 +128,7 @@ pub(super) fn hand_on(
 
 /// Waits until the program is executed, which closes the link, or the failure comes.
 pub(super) fn await_exec(plan: &Plan, record: &Record, child: &Child) -> Result<(), Error> {
-    match await_start(plan.id.as_str(), record, child.link.as_fd())? {
+    match await_start(plan.id.as_str(), record, child.pidfd.as_fd(), child.link.as_fd())? {
         Some(failure) => Err(sentence::of(plan, &failure)),
         None => Ok(()),
     }
@@ -139,9 +139,10 @@ pub(super) fn await_exec(plan: &Plan, record: &Record, child: &Child) -> Result<
 pub(crate) fn await_start(
     id: &str,
     record: &Record,
+    pidfd: BorrowedFd<'_>,
     gate: BorrowedFd<'_>,
 ) -> Result<Option<Failure>, Error> {
-    answer(id, record, record.init.map_or(0, |init| init.pid), gate)
+    answer(id, record, (record.init.map_or(0, |init| init.pid), pidfd), gate)
 }
 
 /// Waits until process `pid` of the container has executed its program; the failure, if it
@@ -149,13 +150,16 @@ pub(crate) fn await_start(
 pub(super) fn answer(
     id: &str,
     record: &Record,
-    pid: i32,
+    (pid, pidfd): (i32, BorrowedFd<'_>),
     link: BorrowedFd<'_>,
 ) -> Result<Option<Failure>, Error> {
     let broken = |source| Error::Link { source };
     loop {
         match ToLauncher::receive(link) {
-            // Close-on-exec: the other end is gone because execve has succeeded.
+            // Close-on-exec: the other end is gone because execve has succeeded, or else it died.
+            Ok(None) | Err(Errno::ECONNRESET) if ended_before_program(pid, pidfd) => {
+                return Err(Error::NotExecuted { pid });
+            }
             Ok(None) | Err(Errno::ECONNRESET) => return Ok(None),
             Ok(Some((ToLauncher::Failed(failure), _))) => return Ok(Some(failure)),
             Ok(Some((ToLauncher::Listener, Some(listener)))) => {

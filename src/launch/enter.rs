@@ -104,7 +104,8 @@ fn spawn(
     let (link, entry_link) = socket::packet_pair().map_err(own("make a socket pair"))?;
     let mut entry = enter::Entry {
         link: entry_link,
-        container: container.pidfd.try_clone().map_err(|_| Errno::EMFILE).map_err(own("dup"))?,
+        container: fd::dup_above(container.pidfd.as_fd(), 0)
+            .map_err(own("duplicate the pidfd of the container's process"))?,
         namespaces: passage.process,
         rights: passage.rights,
         root: open_root(container)?,
@@ -289,7 +290,9 @@ fn drive(
         }
     }
     let (id, record) = (container.entry.id.as_str(), container.record);
-    if let Some(failure) = drive::answer(id, record, child.pid, child.link.as_fd())? {
+    if let Some(failure) =
+        drive::answer(id, record, (child.pid, child.pidfd.as_fd()), child.link.as_fd())?
+    {
         return Err(sentence::of_exec(plan, &failure));
     }
     hand_over(handover, child)?;

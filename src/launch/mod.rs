@@ -9,6 +9,7 @@ pub mod enter;
 mod hooks;
 mod listener;
 mod net_devices;
+mod pid_file;
 pub mod seal;
 mod sentence;
 mod spawn;
@@ -31,7 +32,6 @@ use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd, mount};
 use crate::wire::ToInit;
 use std::ffi::CString;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -256,6 +256,12 @@ pub enum Error {
         /// How.
         how: String,
     },
+    /// The process has ended on its way to the program.
+    #[error("process {pid} was killed before it executed its program")]
+    NotExecuted {
+        /// The process.
+        pid: i32,
+    },
     /// Init has reported a failure.
     #[error(transparent)]
     Init(#[from] Box<InitError>),
@@ -278,7 +284,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        source: Errno,
     },
     /// Something the launcher needs for itself.
     #[error("{action}")]
@@ -424,30 +430,10 @@ fn hand_over(handover: &Handover, child: &spawn::Child) -> Result<(), Error> {
             .map_err(|source| Error::Send { what: "pidfd", option: "--pidfd-socket", source })?;
     }
     if let Some(path) = &handover.pid_file {
-        write_pid_file(path, child.pid)
+        pid_file::write(path, child.pid)
             .map_err(|source| Error::PidFile { path: path.clone(), source })?;
     }
     Ok(())
-}
-
-/// Decimal without a newline, as engines parse it, and there at once or not at all.
-fn write_pid_file(path: &std::path::Path, pid: i32) -> std::io::Result<()> {
-    let name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    let draft = path.with_file_name(hidden);
-    // A new file in any case: whatever lies there under that name is not followed or written.
-    let mut file = match std::fs::File::create_new(&draft) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            std::fs::remove_file(&draft)?;
-            std::fs::File::create_new(&draft)?
-        }
-        other => other?,
-    };
-    let written = file.write_all(pid.to_string().as_bytes());
-    written.and_then(|()| std::fs::rename(&draft, path)).inspect_err(|_| {
-        let _ = std::fs::remove_file(&draft);
-    })
 }
 
 /// The state of runtime.md for hooks, open where the process id goes.

@@ -1,5 +1,7 @@
 //! Who a process is, whatever becomes of its number.
 
+use crate::sys::process::Exit;
+use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd, process};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -47,12 +49,45 @@ impl Identity {
     }
 }
 
+/// Flags of a task (include/linux/sched.h): it is ending, and has closed or will close all.
+const PF_EXITING: u64 = 0x4;
+/// It was forked and has not executed a program since.
+const PF_FORKNOEXEC: u64 = 0x40;
+
+/// Whether a process has begun to end, though not all of it may be gone: the first of a pid
+/// namespace waits for the others to be reaped, which nobody may be in a hurry to do.
+pub fn is_ending(pid: i32, pidfd: BorrowedFd<'_>) -> bool {
+    flags(pid, pidfd).is_none_or(|flags| flags & PF_EXITING != 0)
+}
+
+/// Whether a process that has let go of its descriptors did so by ending, instead of executing
+/// its program. One that was reaped meanwhile counts when SIGKILL has ended it, where the kernel
+/// still tells (Linux 6.15): nothing else ends who waits to be started.
+pub fn ended_before_program(pid: i32, pidfd: BorrowedFd<'_>) -> bool {
+    match flags(pid, pidfd) {
+        Some(flags) => flags & PF_FORKNOEXEC != 0,
+        None => process::exit_of(pidfd) == Some(Exit::Signal(SIGKILL as u8)),
+    }
+}
+
+/// The flags of the process behind a pidfd; none once it was reaped.
+fn flags(pid: i32, pidfd: BorrowedFd<'_>) -> Option<u64> {
+    let flags = stat_field(pid, 9).ok()?;
+    // Asked afterwards: what was read is that of the process if it is still there, ended or not.
+    process::pidfd_signal(pidfd, 0).ok().map(|()| flags)
+}
+
 fn start_time(pid: i32) -> Result<u64, Errno> {
+    stat_field(pid, 22)
+}
+
+/// A numeric field of proc_pid_stat(5) behind the name, counted from 1 as there.
+fn stat_field(pid: i32, number: usize) -> Result<u64, Errno> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
     // The second field is the name in parentheses and may hold anything.
     text.rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok())
+        .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(number - 3)?.parse().ok())
         .ok_or(Errno::EIO)
 }
 
@@ -74,5 +109,23 @@ mod tests {
         let identity = Identity::of(id, pidfd.as_fd()).unwrap();
         child.wait().unwrap();
         assert!(identity.find(id).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_process_that_was_executed_is_told_from_one_that_was_killed_before() {
+        let mut program = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        let pid = program.id() as i32;
+        let pidfd = process::pidfd_open(pid).unwrap();
+        assert!(!ended_before_program(pid, pidfd.as_fd()));
+        assert!(!is_ending(pid, pidfd.as_fd()));
+        program.kill().unwrap();
+        while !fd::poll_in([pidfd.as_fd()], Some(100)).unwrap()[0] {}
+        assert!(!ended_before_program(pid, pidfd.as_fd()), "killed after execve");
+        assert!(is_ending(pid, pidfd.as_fd()));
+        program.wait().unwrap();
+        assert!(is_ending(pid, pidfd.as_fd()));
+        // Reaped, so that only the way of its end is known.
+        let told = process::exit_of(pidfd.as_fd());
+        assert!(matches!(told, None | Some(Exit::Signal(9))), "{told:?}");
     }
 }

@@ -5,6 +5,7 @@
 //! both by rename; `process` and `seccomp.bpf`, from which every later process of the container is
 //! made; and `gate`, the socket on which a created container waits to be started.
 
+mod boot;
 mod cache;
 mod identity;
 mod kept;
@@ -13,7 +14,7 @@ mod record;
 mod status;
 
 pub use cache::Cache;
-pub use identity::Identity;
+pub use identity::{Identity, ended_before_program, is_ending};
 pub use readiness::readiness_directory;
 pub use record::{HookRecord, InitRecord, ListenerRecord, Record};
 pub use status::Status;
@@ -93,6 +94,14 @@ pub enum Error {
         /// What is wrong with it.
         cause: String,
     },
+    /// Whether the container is paused.
+    #[error("container {id}: ask whether it is paused")]
+    Paused {
+        /// Name of the container.
+        id: ContainerId,
+        /// The cause.
+        source: Box<crate::cgroup::Error>,
+    },
     /// Another command works on the container and does not come to an end.
     #[error("container {id} is busy: another command has been working on it for {seconds} s")]
     Busy {
@@ -114,19 +123,30 @@ impl Store {
     /// # Errors
     /// [`Error::Exists`] when it is taken; [`Error::Root`] when the root cannot be written.
     pub fn claim(&self, id: &ContainerId) -> Result<Entry, Error> {
-        let name = id.to_c_string();
         let root = self.open_or_make_root()?;
+        loop {
+            match self.try_claim(id, &root) {
+                // Between mkdir and lock it looked like something that was left by a crash.
+                Err(Error::Missing { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn try_claim(&self, id: &ContainerId, root: &OwnedFd) -> Result<Entry, Error> {
+        let name = id.to_c_string();
         match fd::mkdirat(root.as_fd(), &name, 0o700) {
             Ok(()) => {}
             Err(Errno::EEXIST) => return Err(Error::Exists { id: id.clone() }),
             Err(source) => return Err(self.root_error("write to", source)),
         }
-        let entry = self.open(id).inspect_err(|_| {
-            // Nobody would own what was just made.
-            let _ = fd::rmdirat(root.as_fd(), &name);
-        })?;
-        entry.lock(LOCK_DEADLINE)?;
-        Ok(entry)
+        let locked = self.open(id).and_then(|entry| entry.lock(LOCK_DEADLINE).map(|()| entry));
+        locked.inspect_err(|error| {
+            if !matches!(error, Error::Missing { .. }) {
+                // Nobody would own what was just made.
+                let _ = fd::rmdirat(root.as_fd(), &name);
+            }
+        })
     }
 
     /// Opens the state of a container, without a lock.
@@ -223,7 +243,8 @@ impl Entry {
         // A removed directory can still be locked by those who had it open.
         match self.is_linked() {
             Ok(true) => Ok(()),
-            _ => Err(Error::Missing { id: self.id.clone() }),
+            Ok(false) | Err(Errno::ENOENT) => Err(Error::Missing { id: self.id.clone() }),
+            Err(source) => Err(Error::File { action: "look for", path: self.path(), source }),
         }
     }
 
@@ -330,8 +351,15 @@ impl Entry {
     }
 
     /// Whether there is a gate file at all: none means that nobody waits, without asking.
-    pub fn has_gate(&self) -> bool {
-        fd::lstat_at(self.dir.as_fd(), GATE).is_ok()
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn has_gate(&self) -> Result<bool, Error> {
+        match fd::lstat_at(self.dir.as_fd(), GATE) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(source) => Err(self.failed("look for", "gate")(source)),
+        }
     }
 
     /// A path short enough for a socket address, whatever the length of the root's.

@@ -24,6 +24,9 @@ pub struct Record {
     pub rootfs: PathBuf,
     /// When it was created, RFC 3339.
     pub created: String,
+    /// The boot in which it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
     /// User who created it.
     pub owner: u32,
     /// Annotations of the configuration.
@@ -117,6 +120,7 @@ impl Record {
             bundle: plan.bundle.clone(),
             rootfs: PathBuf::from(plan.rootfs.path.to_string_lossy().as_ref()),
             created,
+            boot: super::boot::id(),
             owner,
             annotations: plan.annotations.clone(),
             cgroup,

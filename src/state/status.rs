@@ -45,20 +45,22 @@ impl Entry {
             return Ok((status, None));
         };
         let found = init.identity.find(init.pid);
-        let Some(pidfd) = found.map_err(self.failed("look for the process in", "record"))? else {
+        let found = found.map_err(self.failed("look for the process in", "record"))?;
+        // Numbers and identities begin anew with each boot.
+        let Some(pidfd) = found.filter(|_| record.is_some_and(Record::is_of_this_boot)) else {
             return Ok((Status::Stopped, None));
         };
         // Before the gate is asked: who is frozen behind it does not answer.
-        let frozen = record.is_some_and(|record| {
-            let manager = Manager::from_record(record.cgroup.clone());
-            manager.and_then(|manager| manager.is_frozen()).unwrap_or(false)
-        });
+        let frozen = record
+            .map_or(Ok(false), |record| Manager::from_record(record.cgroup.clone())?.is_frozen());
+        let frozen = frozen
+            .map_err(|source| Error::Paused { id: self.id.clone(), source: Box::new(source) })?;
         if frozen {
             return Ok((Status::Paused, Some(pidfd)));
         }
         // The file alone could be left over from a start that was killed; whether init still
         // listens behind it is the truth.
-        if self.has_gate() && self.is_waited_at_gate()? {
+        if self.has_gate()? && self.is_waited_at_gate()? {
             return Ok((Status::Created, Some(pidfd)));
         }
         Ok((Status::Running, Some(pidfd)))

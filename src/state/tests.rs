@@ -19,6 +19,7 @@ fn record() -> Record {
         bundle: "/bundle".into(),
         rootfs: "/bundle/rootfs".into(),
         created: "2026-01-01T00:00:00Z".into(),
+        boot: None,
         owner: 0,
         annotations: [("k".to_owned(), "v".to_owned())].into(),
         cgroup: CgroupRecord::Disabled,
@@ -133,13 +134,13 @@ fn ids_are_listed_in_order() {
 fn a_gate_answers_only_while_somebody_listens() {
     let (_dir, store) = store();
     let entry = store.claim(&id("a")).unwrap();
-    assert!(entry.connect_to_gate().unwrap().is_none() && !entry.has_gate());
+    assert!(entry.connect_to_gate().unwrap().is_none() && !entry.has_gate().unwrap());
     let gate = entry.listen_at_gate().unwrap();
-    assert!(entry.connect_to_gate().unwrap().is_some() && entry.has_gate());
+    assert!(entry.connect_to_gate().unwrap().is_some() && entry.has_gate().unwrap());
     drop(gate);
     assert!(entry.connect_to_gate().unwrap().is_none());
     entry.remove_gate().unwrap();
-    assert!(!entry.has_gate());
+    assert!(!entry.has_gate().unwrap());
 }
 
 /// STATE-6
@@ -188,4 +189,23 @@ fn a_filter_comes_back_or_is_missed() {
     assert!(matches!(entry.filter(&record()), Err(Error::Damaged { .. })));
     std::fs::remove_file(entry.path().join("seccomp.bpf")).unwrap();
     assert!(matches!(entry.filter(&record()), Err(Error::File { .. })), "never without");
+}
+
+#[test]
+fn after_a_reboot_a_number_is_no_process_of_the_container() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::new(root.path());
+    let entry = store.claim(&id("a")).unwrap();
+    let pid = crate::sys::process::getpid();
+    let pidfd = crate::sys::process::pidfd_open(pid).unwrap();
+    let identity = Identity::of(pid, pidfd.as_fd()).unwrap();
+    let alive = Record { init: Some(InitRecord { pid, identity }), ..record() };
+    for (boot, status) in [
+        (None, Status::Running),
+        (boot::id(), Status::Running),
+        (Some("another".to_owned()), Status::Stopped),
+    ] {
+        let record = Record { boot, ..alive.clone() };
+        assert_eq!(entry.status(Some(&record)).unwrap().0, status, "{:?}", record.boot);
+    }
 }

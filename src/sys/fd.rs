@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub use libc::{
     O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH,
-    O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT,
-    S_IFREG, S_IFSOCK,
+    O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY, RESOLVE_BENEATH, RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, S_IFBLK, S_IFCHR, S_IFDIR,
+    S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
 };
 
 /// The working directory as a directory descriptor.
@@ -302,6 +302,28 @@ pub fn renameat(
     check(
         unsafe {
             libc::renameat(from_dir.as_raw_fd(), from.as_ptr(), to_dir.as_raw_fd(), to.as_ptr())
+        }
+        .into(),
+    )
+    .map(drop)
+}
+
+/// Gives a file that was opened without a name (`O_TMPFILE`) the name `path`.
+///
+/// # Errors
+/// `EEXIST` when something has that name; others of linkat(2).
+pub fn name_file(file: BorrowedFd<'_>, dir: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+    let from = proc_path(file)?;
+    // SAFETY: both strings are NUL-terminated and outlive the call.
+    check(
+        unsafe {
+            libc::linkat(
+                libc::AT_FDCWD,
+                from.as_c_str().as_ptr(),
+                dir.as_raw_fd(),
+                path.as_ptr(),
+                libc::AT_SYMLINK_FOLLOW,
+            )
         }
         .into(),
     )

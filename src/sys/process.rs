@@ -116,6 +116,34 @@ pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     .map(drop)
 }
 
+/// How the process behind a pidfd ended, also when it is no child and was reaped already; `None`
+/// while it lives, and where the kernel does not tell (before Linux 6.15).
+pub fn exit_of(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    /// struct pidfd_info in its first version, of which only two members matter here.
+    #[repr(C)]
+    #[derive(Default)]
+    struct PidfdInfo {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    // _IOWR(0xFF, 11, 64 bytes)
+    const PIDFD_GET_INFO: libc::c_ulong = 0xC040_FF0B;
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the request names the size of the structure, which is writable.
+    check(unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) }.into())
+        .ok()?;
+    if info.mask & PIDFD_INFO_EXIT == 0 {
+        return None;
+    }
+    match info.exit_code & 0x7f {
+        0 => Some(Exit::Code((info.exit_code >> 8) as u8)),
+        signal => Some(Exit::Signal(signal as u8)),
+    }
+}
+
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

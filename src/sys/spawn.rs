@@ -68,6 +68,8 @@ pub fn run(program: &Program<'_>) -> Result<Outcome> {
 /// Never returns but with the reason why the program could not be executed.
 fn execute(program: &Program<'_>) -> Errno {
     let set_up = || -> Result<()> {
+        // Nobody would wait for it, or keep to its timeout.
+        process::die_with_parent()?;
         // SAFETY: takes no memory.
         check(unsafe { libc::setpgid(0, 0) }.into())?;
         fd::dup_onto(program.input, 0)?;

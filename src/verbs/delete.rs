@@ -10,7 +10,7 @@ use crate::sys::fd;
 use crate::sys::process::pidfd_signal;
 use crate::sys::signal::number::SIGKILL;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,11 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
         }
         other => other?,
     };
-    let status = entry.status(record.as_ref())?.0;
+    let status = match entry.status(record.as_ref()) {
+        // What cannot be asked is found out by ending it.
+        Err(_) if request.force => Status::Stopped,
+        other => other?.0,
+    };
     if !request.force && matches!(status, Status::Running | Status::Paused) {
         return Err(Error::status(format!(
             "cannot delete container {} that is not stopped: {}",
@@ -64,21 +68,32 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
 /// directory last.
 pub(super) fn destroy(entry: &Entry, record: Option<&Record>, warn: Warn<'_>) -> Result<(), Error> {
     if let Some(record) = record {
-        let deadline = Instant::now() + END_DEADLINE;
-        end_init(record, deadline)?;
-        let manager = Manager::from_record(record.cgroup.clone())?;
-        manager.kill_all(deadline)?;
-        manager.remove(deadline)?;
-        if let Some(class) = &record.resctrl {
-            resctrl::remove(class)?;
+        if record.is_of_this_boot() {
+            let deadline = Instant::now() + END_DEADLINE;
+            end_init(record, deadline)?;
+            let manager = Manager::from_record(record.cgroup.clone())?;
+            manager.kill_all(deadline)?;
+            manager.remove(deadline)?;
+            if let Some(class) = &record.resctrl {
+                resctrl::remove(class)?;
+            }
+            launch::unmount(record);
         }
-        launch::unmount(record);
         // A failing hook is a warning and the others still run (runtime.md, Lifecycle, step 13).
         for failure in launch::run_poststop(entry.id.as_str(), record) {
             warn(&failure);
         }
     }
     Ok(entry.remove()?)
+}
+
+/// How long the end of a process is waited for between two looks at what it waits for.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Whether nobody is left in the container's cgroup.
+fn is_deserted(record: &Record) -> bool {
+    let manager = Manager::from_record(record.cgroup.clone());
+    manager.and_then(|manager| manager.pids()).is_ok_and(|pids| pids.is_empty())
 }
 
 /// Kills the first process and waits for its end.
@@ -96,12 +111,18 @@ pub(super) fn end_init(record: &Record, deadline: Instant) -> Result<(), Error> 
         // On cgroup v1 the frozen do not even die.
         let _ = manager.thaw(deadline);
     }
-    let patience = deadline.saturating_duration_since(Instant::now()).as_millis();
-    let patience = u32::try_from(patience).unwrap_or(u32::MAX);
-    let [ended] = fd::poll_in([pidfd.as_fd()], Some(patience))
-        .map_err(Error::system("wait for the container's process"))?;
-    if ended {
-        return Ok(());
+    loop {
+        let patience = deadline.saturating_duration_since(Instant::now()).min(GLANCE);
+        let [ended] = fd::poll_in([pidfd.as_fd()], Some(patience.as_millis() as u32))
+            .map_err(Error::system("wait for the container's process"))?;
+        // The first of a pid namespace stays until the last of the others was reaped, by whoever
+        // has started that one. There is nothing left to be ended then.
+        if ended || (state::is_ending(init.pid, pidfd.as_fd()) && is_deserted(record)) {
+            return Ok(());
+        }
+        if patience.is_zero() {
+            break;
+        }
     }
     Err(Error::status(format!(
         "process {} of the container has not ended {} s after SIGKILL",

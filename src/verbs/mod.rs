@@ -9,6 +9,7 @@ pub mod explain;
 mod facts;
 pub mod features;
 mod foreground;
+pub mod gc;
 mod keyboard;
 pub mod kill;
 pub mod list;

@@ -48,13 +48,13 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     if record.program.is_none() {
         return Err(Error::status("/process: missing, there is no program to start"));
     }
-    let Some(gate) = entry.connect_to_gate()? else {
+    let (Some(gate), Some(pidfd)) = (entry.connect_to_gate()?, pidfd) else {
         return Err(Error::status("cannot start a container that has stopped"));
     };
     let readiness = Readiness::listen(&entry)?;
     let link = |source| StartError::Link { source };
     ToInit::Start.send(gate.as_fd()).map_err(link)?;
-    let answer = launch::await_start(id.as_str(), &record, gate.as_fd());
+    let answer = launch::await_start(id.as_str(), &record, pidfd.as_fd(), gate.as_fd());
     drop(gate);
     entry.remove_gate()?;
     if !matches!(answer, Ok(None)) {
@@ -73,7 +73,7 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
         return Err(StartError::Init(Box::new(launch::start_error(&record, &failure))).into());
     }
     poststart(&entry, &record, warn)?;
-    if let (Some(readiness), Some(init), Some(pidfd)) = (readiness, record.init, pidfd) {
+    if let (Some(readiness), Some(init)) = (readiness, record.init) {
         // Others may work on the container meanwhile.
         entry.unlock();
         readiness.pass_on(init.pid, pidfd.as_fd(), warn)?;

@@ -26,6 +26,7 @@ mod devices;
 mod events;
 mod exec;
 mod explain;
+mod gc;
 mod hooks;
 mod hostile;
 mod idmap;
@@ -102,6 +103,7 @@ fn all() -> Vec<harness::Test> {
         ("bad_input", bad_input::tests()),
         ("contracts", contracts::tests()),
         ("explain", explain::tests()),
+        ("gc", gc::tests()),
     ];
     modules
         .into_iter()

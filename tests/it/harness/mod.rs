@@ -20,7 +20,7 @@ mod bundle;
 mod command;
 mod container;
 mod hierarchies;
-mod leftovers;
+pub mod leftovers;
 pub mod limits;
 pub mod manager;
 pub mod mountinfo;

@@ -112,7 +112,8 @@ pub fn run(options: &Options, tests: Vec<Test>) -> ExitCode {
     summarise(&reports.into_inner().unwrap(), started.elapsed())
 }
 
-fn remember_panics() {
+/// Keeps what panics say for [`take_panic`], instead of printing it.
+pub fn remember_panics() {
     panic::set_hook(Box::new(|info| {
         LAST_PANIC.set(Some(info.to_string()));
     }));

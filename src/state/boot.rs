@@ -1,0 +1,22 @@
+//! Which boot a record is of.
+
+use super::Record;
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What the kernel calls the present boot (random(4)); none where it does not tell.
+pub fn id() -> Option<String> {
+    std::fs::read_to_string(BOOT_ID).ok().map(|text| text.trim().to_owned())
+}
+
+impl Record {
+    /// Whether what the record names can still be there. After a reboot its numbers are those of
+    /// other processes, and its cgroup, should there be one of that name, is somebody else's.
+    pub fn is_of_this_boot(&self) -> bool {
+        match (&self.boot, id()) {
+            (Some(then), Some(now)) => *then == now,
+            // Of a version that did not write it down, or nobody can tell.
+            _ => true,
+        }
+    }
+}
