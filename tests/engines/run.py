@@ -68,7 +68,10 @@ def first_failure(scenarios: list[transcript.Scenario]) -> str | None:
 def play(scenario: transcript.Scenario) -> str | None:
     """What went wrong, with the commands until then; None if nothing did."""
     told = ""
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as directory:
+    scratch = tempfile.TemporaryDirectory(
+        dir=os.environ.get("TMPDIR"), ignore_cleanup_errors=True
+    )
+    with scratch as directory:
         os.chmod(directory, 0o755)
         for step in scenario.steps:
             fits, shown = patiently(step, directory)
