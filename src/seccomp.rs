@@ -9,11 +9,9 @@
 //! looked at. A cache of programs therefore is keyed by the profile's content
 //! and that version, and holds a [`Program`] and its warnings ([`cache`]).
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::iter;
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
@@ -69,16 +67,6 @@ pub enum Warning {
         /// The name.
         name: String,
     },
-    /// Another rule for the call has no conditions and another action: that one
-    /// decides, whichever comes first (libseccomp).
-    Shadowed {
-        /// Position in `/linux/seccomp/syscalls`.
-        index: usize,
-        /// The name of the call.
-        name: String,
-        /// Position of the rule that decides.
-        by: usize,
-    },
     /// libseccomp does not know the call, and only unconditional rules can be
     /// made without it.
     Conditional {
@@ -104,10 +92,6 @@ impl fmt::Display for Warning {
                     "/linux/seccomp/syscalls/{index}/names: {name:?} ignored: no such system call is known"
                 )
             }
-            Self::Shadowed { index, name, by } => write!(
-                f,
-                "/linux/seccomp/syscalls/{index}: rule for {name:?} ignored: /linux/seccomp/syscalls/{by} has another action for every call of it"
-            ),
             Self::Conditional { index, name } => write!(
                 f,
                 "/linux/seccomp/syscalls/{index}/args: rule for {name:?} ignored: libseccomp is too old to compare its arguments"
@@ -161,7 +145,9 @@ pub enum Error {
 /// Calls of architectures that are not filtered kill their thread, which is
 /// libseccomp's and so every runtime's default. A rule with the action that
 /// is the default anyhow adds nothing. Unknown names are skipped with a
-/// warning, as runc and crun do.
+/// warning, as runc and crun do. An unconditional rule decides all of its call,
+/// whichever comes first; that others of the call have no effect is not worth a
+/// warning, for the default profiles of engines have such rules.
 ///
 /// # Errors
 /// Rules that contradict each other, a program that is too long, and failures
@@ -175,7 +161,6 @@ pub fn compile(profile: &Profile) -> Result<(Program, Vec<Warning>), Error> {
     for rule in &profile.rules {
         add_rule(&mut context, profile.default, rule, &mut warnings)?;
     }
-    warnings.extend(shadowed(profile));
     let mut filter = prologue::of(profile, &architectures);
     filter.extend(export(&context)?);
     if filter.len() > MAX_LENGTH {
@@ -309,27 +294,6 @@ fn without_library(rule: &Rule, name: &str) -> Option<Warning> {
         Some(_) if is_unconditional(rule) => None,
         Some(_) => Some(Warning::Conditional { index, name }),
     }
-}
-
-/// Rules that have no effect because another one decides all of the call.
-fn shadowed(profile: &Profile) -> Vec<Warning> {
-    let named = || profile.rules.iter().flat_map(|rule| rule.names.iter().zip(iter::repeat(rule)));
-    let mut deciding: HashMap<&str, &Rule> = HashMap::new();
-    for (name, rule) in named().filter(|(_, rule)| is_unconditional(rule)) {
-        if rule.action != profile.default {
-            deciding.entry(name).or_insert(rule);
-        }
-    }
-    named()
-        .filter_map(|(name, rule)| {
-            let decides = deciding.get(name.as_str())?;
-            (decides.action != rule.action).then(|| Warning::Shadowed {
-                index: rule.index,
-                name: name.clone(),
-                by: decides.index,
-            })
-        })
-        .collect()
 }
 
 fn is_unconditional(rule: &Rule) -> bool {

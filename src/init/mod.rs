@@ -160,6 +160,7 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
     let procfs = ManuallyDrop::new(process::procfs_if(plan.writes_procfs())?);
     paths::write_sysctls(plan, procfs.as_ref())?;
     paths::restrict(plan, root.as_fd(), null)?;
+    mounts::seal(plan, input)?;
     rootfs::finish(plan, root.as_fd())?;
 
     let kept = [Some(input.link.as_raw_fd()), input.gate.as_ref().map(AsRawFd::as_raw_fd)];

@@ -4,18 +4,38 @@ use super::{At, Input};
 use crate::plan::Plan;
 use crate::plan::mounts::{Content, CopyUp, FileSystem, Links, Mount, may_cover};
 use crate::sys::fd::{self, PathBuffer};
-use crate::sys::mount::{self, AttrChange, FsContext, Reach};
+use crate::sys::mount::{self, AttrChange, FsContext, Reach, attr};
 use crate::sys::resolve::{self, Missing};
 use crate::sys::{self, Errno};
 use crate::wire::{Failure, REMARK, Step};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Makes every mount of the plan below `root`.
-pub(super) fn mount_all(plan: &Plan, input: &Input, root: BorrowedFd<'_>) -> Result<(), Failure> {
-    for (index, (mount, source)) in plan.mounts.iter().zip(&input.sources).enumerate() {
-        let has_cgroup = input.has_cgroup;
-        Item { plan, mount, index, root, has_cgroup }.carry_out(source.as_ref())?;
+/// Makes every mount of the plan below `root`. Those to be sealed are kept in the place of their
+/// source, of which they have none.
+pub(super) fn mount_all(
+    plan: &Plan,
+    input: &mut Input,
+    root: BorrowedFd<'_>,
+) -> Result<(), Failure> {
+    for (index, (mount, source)) in plan.mounts.iter().zip(&mut input.sources).enumerate() {
+        let item = Item { plan, mount, index, root, has_cgroup: input.has_cgroup };
+        let made = item.carry_out(source.as_ref())?;
+        if mount.sealed {
+            *source = made;
+        }
+    }
+    Ok(())
+}
+
+/// Makes those mounts read-only that have waited for it.
+pub(super) fn seal(plan: &Plan, input: &Input) -> Result<(), Failure> {
+    for (index, (mount, made)) in plan.mounts.iter().zip(&input.sources).enumerate() {
+        if let (true, Some(tree)) = (mount.sealed, made) {
+            let readonly = AttrChange { set: attr::RDONLY, clear: 0 };
+            mount::set_attributes(tree.as_fd(), Reach::Single, readonly)
+                .at(Step::MountAttributes, index)?;
+        }
     }
     Ok(())
 }
@@ -30,17 +50,21 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn carry_out(&self, source: Option<&OwnedFd>) -> Result<(), Failure> {
+    /// Makes the mount; a new file system is returned.
+    fn carry_out(&self, source: Option<&OwnedFd>) -> Result<Option<OwnedFd>, Failure> {
         match &self.mount.content {
-            Content::Bind { source: path, reach } => self.bind(source, path, *reach),
-            Content::OwnCgroup(own) => self.bind(source, own.path(self.has_cgroup), Reach::Single),
-            Content::FileSystem(fs) => self.file_system(fs),
+            Content::Bind { source: path, reach } => self.bind(source, path, *reach)?,
+            Content::OwnCgroup(own) => {
+                self.bind(source, own.path(self.has_cgroup), Reach::Single)?;
+            }
+            Content::FileSystem(fs) => return self.file_system(fs).map(Some),
             Content::Existing => {
                 let target = self.target(Missing::Directory)?;
-                self.dress(target.as_fd())
+                self.dress(target.as_fd())?;
             }
-            Content::Link { target } => self.link(target),
+            Content::Link { target } => self.link(target)?,
         }
+        Ok(None)
     }
 
     /// `source` was opened by the launcher, in the host's mount namespace; where it was not
@@ -69,7 +93,7 @@ impl Item<'_> {
         mount::attach(tree, target.as_fd()).at(Step::MountAttach, self.index)
     }
 
-    fn file_system(&self, fs: &FileSystem) -> Result<(), Failure> {
+    fn file_system(&self, fs: &FileSystem) -> Result<OwnedFd, Failure> {
         let target = self.target(Missing::Directory)?;
         // A copy has to be written before the mount may become read-only.
         let at_once = if fs.copy_up == CopyUp::No { self.mount.attributes.set } else { 0 };
@@ -81,7 +105,8 @@ impl Item<'_> {
         } else {
             self.dress_tree(tree.as_fd())?;
         }
-        mount::attach(tree.as_fd(), target.as_fd()).at(Step::MountAttach, self.index)
+        mount::attach(tree.as_fd(), target.as_fd()).at(Step::MountAttach, self.index)?;
+        Ok(tree)
     }
 
     /// A detached mount of a new file system. On failure the kernel's own words come along:

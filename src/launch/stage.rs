@@ -7,12 +7,12 @@ use crate::plan::cgroup::Place;
 use crate::plan::mounts::Content;
 use crate::plan::namespaces::{Join, Kind};
 use crate::plan::seccomp::Profile;
-use crate::plan::{Plan, clocks};
+use crate::plan::{Plan, caps, clocks};
 use crate::seccomp;
 use crate::state::Entry;
 use crate::sys::mount::{self, Reach};
 use crate::sys::process::{self, StringArray};
-use crate::sys::{Errno, fd, socket};
+use crate::sys::{Errno, cred, fd, socket};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -164,15 +164,20 @@ fn open_namespace(join: &Join) -> Result<OwnedFd, Error> {
 
 /// Copies of bind sources where init could not make them: of mounts that are to stay peers of
 /// the host's, which in init's mount namespace are only receivers, of those whose ids are mapped,
-/// for which the privilege over their file system is needed, and of its own cgroup.
+/// for which the privilege over their file system is needed, of all of them where init's root is
+/// another user than the caller, as it may be kept out of a directory on the way, and of its own
+/// cgroup.
 fn open_sources(
     plan: &Plan,
     cgroup: &Prepared,
     namespaces: &[Option<OwnedFd>],
 ) -> Result<Vec<Option<OwnedFd>>, Error> {
+    let held = cred::capget().map_or(0, |sets| sets.effective);
+    let outranks = plan.namespaces.has(Kind::User) && held & (1 << caps::SYS_ADMIN) != 0;
+    let all = plan.rootfs.shares_binds() || outranks;
     let copy = |mount: &crate::plan::mounts::Mount| match &mount.content {
         Content::Bind { source, reach }
-            if plan.rootfs.shares_binds() || mount.idmap.is_some() || plan.is_readiness(source) =>
+            if all || mount.idmap.is_some() || plan.is_readiness(source) =>
         {
             let pointer = format!("/mounts/{}/source", mount.index);
             match mount::clone_tree(fd::cwd(), source, *reach) {

@@ -227,6 +227,9 @@ impl fmt::Display for ShownMount<'_> {
         {
             attributes(f, change, reach)?;
         }
+        if mount.sealed {
+            f.write_str(" +ro in the end")?;
+        }
         for &change in &mount.propagation {
             write!(f, " {}", propagation_name(change))?;
         }

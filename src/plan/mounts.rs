@@ -31,6 +31,9 @@ pub struct Mount {
     pub attributes: AttrChange,
     /// Attributes of the mount and all below it.
     pub tree_attributes: AttrChange,
+    /// Whether it becomes read-only once all of the root is made: a tmpfs begins empty, and what
+    /// later entries and devices need has to be made in it first.
+    pub sealed: bool,
     /// Propagation changes, in order.
     pub propagation: Vec<(u64, Reach)>,
 }
@@ -291,13 +294,15 @@ struct Entry<'a> {
 impl Entry<'_> {
     fn resolve(&self, mounts: &mut Vec<Mount>, warnings: &mut Vec<Warning>) -> Result<(), Error> {
         let destination = self.destination(warnings)?;
-        let options = self.options();
+        let mut options = self.options();
         let fstype = self.entry.typ().as_deref().unwrap_or_default();
         let bind = options.bind.or((fstype == "bind").then_some(Reach::Single));
         let idmap = self.idmap(&options, bind)?;
         if bind.is_none() && !options.remount && matches!(fstype, "cgroup" | "cgroup2") {
             return cgroup::expand(self, destination, &options, mounts);
         }
+        let sealed = fstype == "tmpfs" && bind.is_none() && !options.remount;
+        let sealed = sealed && options.take_readonly();
         let mut links = Links::Follow;
         let content = if options.remount && bind.is_none() {
             self.ignore_parameters(&options, warnings);
@@ -312,7 +317,7 @@ impl Entry<'_> {
             Content::FileSystem(self.file_system(fstype, &options)?)
         };
         self.check_proc(&destination, &content)?;
-        mounts.push(Mount { idmap, ..self.mount(destination, links, content, &options) });
+        mounts.push(Mount { idmap, sealed, ..self.mount(destination, links, content, &options) });
         Ok(())
     }
 
@@ -329,6 +334,7 @@ impl Entry<'_> {
             links,
             content,
             idmap: None,
+            sealed: false,
             attributes: options.attributes,
             tree_attributes: options.tree_attributes,
             propagation: options.propagation.clone(),
@@ -377,6 +383,8 @@ impl Entry<'_> {
         for (index, name) in self.entry.options().iter().flatten().enumerate() {
             match effect(name) {
                 Some(effect) => options.apply(effect),
+                // What is left of a list that was joined and split again, as engines do.
+                None if name.is_empty() => {}
                 None => options.parameters.push((index, name.clone())),
             }
         }
@@ -485,6 +493,15 @@ pub fn may_cover(destination: &ContainerPath) -> bool {
 }
 
 impl Options {
+    /// Whether the mount is to be read-only, which is then no more to be done.
+    fn take_readonly(&mut self) -> bool {
+        let asked = (self.attributes.set | self.tree_attributes.set) & attr::RDONLY != 0;
+        self.attributes.set &= !attr::RDONLY;
+        self.tree_attributes.set &= !attr::RDONLY;
+        self.readonly = false;
+        asked
+    }
+
     fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Nothing => {}

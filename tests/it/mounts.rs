@@ -24,6 +24,7 @@ tests![
     unknown_options_reach_the_file_system,
     tmpfs_has_the_mode_and_size_asked_for,
     tmpcopyup_copies_what_was_there,
+    a_read_only_tmpfs_takes_what_belongs_in_it,
     a_bind_shows_a_directory,
     a_bind_shows_a_file,
     a_bind_needs_no_type,
@@ -159,8 +160,9 @@ fn the_last_of_two_opposites_counts() -> Outcome {
 fn defaults_and_empty_options_change_nothing() -> Outcome {
     needs::other_than("runc", "passes defaults to the file system")?;
     let plain = tmpfs(&[]);
-    let defaults = tmpfs(&["defaults"]);
-    assert_eq!(plain.options, defaults.options);
+    for nothing in [["defaults"], [""]] {
+        assert_eq!(plain.options, tmpfs(&nothing).options, "{nothing:?}");
+    }
     for (_, _, word) in FLAGS {
         assert!(!plain.has(word), "{plain:?}");
     }
@@ -220,6 +222,19 @@ fn tmpfs_has_the_mode_and_size_asked_for() -> Outcome {
         .mount("/m", "tmpfs", "tmpfs", &["mode=0710", "size=64k", "uid=7", "gid=8"])
         .sh("stat -c '%a %u %g' /m; df -k /m | tail -1 | awk '{print $2}'");
     assert_eq!(bundle.lines(), ["710 7 8", "64"]);
+    Ok(())
+}
+
+fn a_read_only_tmpfs_takes_what_belongs_in_it() -> Outcome {
+    let bundle = Bundle::new()
+        .mount("/dev", "tmpfs", "tmpfs", &["mode=755", "ro"])
+        .mount("/dev/pts", "devpts", "devpts", &["newinstance", "ptmxmode=0666"])
+        .mount("/m", "tmpfs", "tmpfs", &["ro"])
+        .mount("/m/below", "tmpfs", "tmpfs", &[])
+        .sh("echo x >/dev/null && test -c /dev/ptmx && echo devices
+            touch /m/below/file && echo below
+            for dir in /dev /m; do touch $dir/file 2>/dev/null || echo $dir; done");
+    assert_eq!(bundle.lines(), ["devices", "below", "/dev", "/m"]);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! mappings"; user_namespaces(7)).
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
@@ -13,6 +14,7 @@ tests![
     everything_in_the_container_is_owned_by_its_root,
     the_oom_score_is_set,
     the_host_keeps_its_ids,
+    binds_come_from_where_only_the_caller_may_look,
     an_existing_user_namespace_is_joined,
     ids_that_are_not_mapped_are_refused_by_name,
 ];
@@ -74,6 +76,16 @@ fn the_host_keeps_its_ids() -> Outcome {
         uids.split_whitespace().collect::<Vec<_>>(),
         ["Uid:", "100000", "100000", "100000", "100000"]
     );
+    Ok(())
+}
+
+fn binds_come_from_where_only_the_caller_may_look() -> Outcome {
+    let bundle = Bundle::new().in_user_namespace(FIRST);
+    let source = bundle.host_dir("private");
+    fs::write(source.join("file"), "shown\n").unwrap();
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o700)).unwrap();
+    let bundle = bundle.bind(&source.join("file"), "/file", &["ro"]);
+    assert_eq!(bundle.args(&["cat", "/file"]).output(), "shown");
     Ok(())
 }
 

@@ -8,10 +8,19 @@ LAB_JOBS ?= lab-* unit-* suite-*
 # Options of the cargo that builds the programs under test: --release, say.
 LAB_CARGO ?=
 
-lab_disk := $(LAB)/rootfs.ext4
+# The disk of the machines: rootfs, or engines, which has container engines too.
+LAB_DISK ?= rootfs
+export LAB_DISK
+
+lab_disk := $(LAB)/$(LAB_DISK).ext4
 lab_kernel = $(LAB)/kernels/$(1)/.built
 
-.PHONY: vm-test vm-compat vm-shell lab-deps lab-programs lab-clean
+# Patterns of ENGINE-MANAGER-RUNTIME to play with (tests/engines), words of titles, and the kernel.
+ENGINES ?= *
+ENGINES_KERNEL ?= uml-newest
+export LAB_WANTED
+
+.PHONY: engines vm-test vm-compat vm-shell lab-deps lab-programs lab-clean
 
 ## Run the suite in virtual machines: cgroup v2, systemd, two kernels
 vm-test: lab-deps lab-programs $(lab_disk) $(foreach name,$(LAB_KERNELS),$(call lab_kernel,$(name)))
@@ -20,6 +29,12 @@ vm-test: lab-deps lab-programs $(lab_disk) $(foreach name,$(LAB_KERNELS),$(call 
 ## The same suite in the same machines, aimed at the packaged runtimes
 vm-compat:
 	$(MAKE) vm-test LAB_JOBS='compat-*' LAB_KERNELS='$(filter uml-%,$(LAB_KERNELS))'
+
+## podman, Docker, containerd, buildah, systemd with cloison, crun and runc; then a table
+engines:
+	-$(MAKE) vm-test LAB_DISK=engines LAB_KERNELS=$(ENGINES_KERNEL) LAB_DEADLINE=$${LAB_DEADLINE:-36000} \
+		LAB_JOBS='$(addprefix engine-,$(ENGINES))'
+	python3 -B tests/engines/table.py $(LAB) tests/engines $(LAB)/engines $(ENGINES_KERNEL)
 
 ## A root shell in the machine LAB_SHELL
 vm-shell: lab-deps lab-programs $(lab_disk) $(call lab_kernel,$(LAB_SHELL))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import itertools
 import pathlib
 import tomllib
 
@@ -32,7 +33,8 @@ def selected(directory: pathlib.Path, kernel: str) -> list[Job]:
     patterns = (directory / "selection").read_text().split()
     return [
         job
-        for job in load(directory / "jobs.toml")
+        for file in ("jobs.toml", "engines/jobs.toml")
+        for job in load(directory / file)
         if matches(kernel, job.kernels) and matches(job.name, patterns)
     ]
 
@@ -41,9 +43,23 @@ def matches(name: str, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
+def jobs_of(entry: dict) -> list[Job]:
+    """The jobs of an entry: one for each choice of values that `each` has for variables.
+
+    A job's name is then followed by the last parts of its values, as of paths.
+    """
+    each = entry.pop("each", {})
+    jobs = []
+    for values in itertools.product(*each.values()):
+        name = "-".join([entry["name"], *(value.rpartition("/")[2] for value in values)])
+        env = {**entry.get("env", {}), **dict(zip(each, values))}
+        jobs.append(Job(**{**entry, "name": name, "env": env}))
+    return jobs
+
+
 def load(path: pathlib.Path) -> list[Job]:
     with path.open("rb") as file:
-        jobs = [Job(**entry) for entry in tomllib.load(file)["job"]]
+        jobs = [job for entry in tomllib.load(file)["job"] for job in jobs_of(entry)]
     names = [job.name for job in jobs]
     for job in jobs:
         if names.count(job.name) > 1:
