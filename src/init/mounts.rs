@@ -9,15 +9,47 @@ use crate::sys::resolve::{self, Missing};
 use crate::sys::{self, Errno};
 use crate::wire::{Failure, REMARK, Step};
 use std::ffi::CStr;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// The kernel's file systems at /proc and /sys. Paths below them start here: by renaming a mount
+/// point another process could have moved the mount under another name.
+#[derive(Default)]
+pub(super) struct KernelViews {
+    proc: ManuallyDrop<Option<OwnedFd>>,
+    sys: ManuallyDrop<Option<OwnedFd>>,
+}
+
+impl KernelViews {
+    /// The mount that a path of the container is below, and the rest of the path.
+    pub(super) fn mount_of<'p>(&self, path: &'p CStr) -> Option<(BorrowedFd<'_>, &'p CStr)> {
+        [(&self.proc, b"/proc/".as_slice()), (&self.sys, b"/sys/")].into_iter().find_map(
+            |(mount, prefix)| {
+                let rest = path.to_bytes_with_nul().strip_prefix(prefix)?;
+                Some((mount.as_ref()?.as_fd(), CStr::from_bytes_with_nul(rest).ok()?))
+            },
+        )
+    }
+}
+
 /// Makes every mount of the plan below `root`.
-pub(super) fn mount_all(plan: &Plan, input: &Input, root: BorrowedFd<'_>) -> Result<(), Failure> {
+pub(super) fn mount_all(
+    plan: &Plan,
+    input: &Input,
+    root: BorrowedFd<'_>,
+) -> Result<KernelViews, Failure> {
+    let mut views = KernelViews::default();
     for (index, (mount, source)) in plan.mounts.iter().zip(&input.sources).enumerate() {
         let has_cgroup = input.has_cgroup;
-        Item { plan, mount, index, root, has_cgroup }.carry_out(source.as_ref())?;
+        let item = Item { plan, mount, index, root, has_cgroup };
+        let tree = item.carry_out(source.as_ref())?;
+        match mount.destination.as_bytes() {
+            b"/proc" if tree.is_some() => views.proc = ManuallyDrop::new(tree),
+            b"/sys" if tree.is_some() => views.sys = ManuallyDrop::new(tree),
+            _ => {}
+        }
     }
-    Ok(())
+    Ok(views)
 }
 
 /// One mount on its way.
@@ -30,17 +62,21 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn carry_out(&self, source: Option<&OwnedFd>) -> Result<(), Failure> {
+    /// The new mount, when it is one that was made for the container.
+    fn carry_out(&self, source: Option<&OwnedFd>) -> Result<Option<OwnedFd>, Failure> {
         match &self.mount.content {
-            Content::Bind { source: path, reach } => self.bind(source, path, *reach),
-            Content::OwnCgroup(own) => self.bind(source, own.path(self.has_cgroup), Reach::Single),
-            Content::FileSystem(fs) => self.file_system(fs),
+            Content::Bind { source: path, reach } => self.bind(source, path, *reach)?,
+            Content::OwnCgroup(own) => {
+                self.bind(source, own.path(self.has_cgroup), Reach::Single)?;
+            }
+            Content::FileSystem(fs) => return self.file_system(fs).map(Some),
             Content::Existing => {
                 let target = self.target(Missing::Directory)?;
-                self.dress(target.as_fd())
+                self.dress(target.as_fd())?;
             }
-            Content::Link { target } => self.link(target),
+            Content::Link { target } => self.link(target)?,
         }
+        Ok(None)
     }
 
     /// `source` was opened by the launcher, in the host's mount namespace; where it was not
@@ -69,7 +105,7 @@ impl Item<'_> {
         mount::attach(tree, target.as_fd()).at(Step::MountAttach, self.index)
     }
 
-    fn file_system(&self, fs: &FileSystem) -> Result<(), Failure> {
+    fn file_system(&self, fs: &FileSystem) -> Result<OwnedFd, Failure> {
         let target = self.target(Missing::Directory)?;
         // A copy has to be written before the mount may become read-only.
         let at_once = if fs.copy_up == CopyUp::No { self.mount.attributes.set } else { 0 };
@@ -81,7 +117,8 @@ impl Item<'_> {
         } else {
             self.dress_tree(tree.as_fd())?;
         }
-        mount::attach(tree.as_fd(), target.as_fd()).at(Step::MountAttach, self.index)
+        mount::attach(tree.as_fd(), target.as_fd()).at(Step::MountAttach, self.index)?;
+        Ok(tree)
     }
 
     /// A detached mount of a new file system. On failure the kernel's own words come along:

@@ -24,11 +24,13 @@ mod delegation;
 mod descriptors;
 mod devices;
 mod events;
+mod exchange;
 mod exec;
 mod explain;
 mod hooks;
 mod hostile;
 mod idmap;
+mod leaks;
 mod lifecycle;
 mod mounts;
 mod namespaces;
@@ -43,6 +45,7 @@ mod rootfs;
 mod rootless;
 mod run;
 mod seccomp;
+mod sight;
 mod sysctl;
 mod terminal;
 mod timens;
@@ -100,6 +103,9 @@ fn all() -> Vec<harness::Test> {
         ("cgroups", cgroups::tests()),
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),
+        ("exchange", exchange::tests()),
+        ("sight", sight::tests()),
+        ("leaks", leaks::tests()),
         ("timens", timens::tests()),
         ("idmap", idmap::tests()),
         ("userns", userns::tests()),
