@@ -29,6 +29,7 @@ mod exec;
 mod explain;
 mod hooks;
 mod hostile;
+mod hostile_exec;
 mod idmap;
 mod leaks;
 mod lifecycle;
@@ -103,6 +104,7 @@ fn all() -> Vec<harness::Test> {
         ("cgroups", cgroups::tests()),
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),
+        ("hostile_exec", hostile_exec::tests()),
         ("exchange", exchange::tests()),
         ("sight", sight::tests()),
         ("leaks", leaks::tests()),
