@@ -241,6 +241,7 @@ fn state_facts(error: &crate::state::Error) -> Facts {
         Error::Root { path, .. } | Error::File { path, .. } => ("STATE_FAILED", Some(path.clone())),
         Error::Damaged { path, .. } => ("STATE_DAMAGED", Some(path.clone())),
         Error::Busy { .. } => ("BUSY", None),
+        Error::Exposed { path, .. } => ("STATE_EXPOSED", Some(path.clone())),
     };
     Facts { code: Some(code), path, ..Facts::default() }
 }

@@ -93,7 +93,11 @@ fn documents() -> Vec<Row> {
         }),
         row("number_without_end", "config.json", |bundle| {
             let whole = bundle.config().to_string();
-            bundle.text(whole.replacen('{', &format!("{{\"n\":1e{},", "9".repeat(100)), 1))
+            let limit = format!(
+                "\"linux\":{{\"resources\":{{\"pids\":{{\"limit\":1e{}}}}},",
+                "9".repeat(100)
+            );
+            bundle.text(whole.replacen("\"linux\":{", &limit, 1))
         }),
         unset("no_version", "ociVersion", "/ociVersion"),
         set("empty_version", "/ociVersion", "/ociVersion", json!("")),
