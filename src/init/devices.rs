@@ -3,7 +3,8 @@
 use super::At;
 use crate::plan::Plan;
 use crate::plan::devices::{Device, LINKS};
-use crate::sys::fd::{self, S_IFMT};
+use crate::plan::namespaces::Kind;
+use crate::sys::fd::{self, S_IFMT, Stat};
 use crate::sys::mount::{self, Reach};
 use crate::sys::resolve;
 use crate::sys::{self, Errno};
@@ -18,9 +19,9 @@ pub(super) fn make_all(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure>
         let path = device.path.as_c_str();
         let direct = dev.as_ref().zip(name_in_dev(path));
         let made = match direct {
-            Some((dev, name)) => make(dev.as_fd(), name, device),
+            Some((dev, name)) => make(plan, dev.as_fd(), name, device),
             None => resolve::open_parent(root, path)
-                .and_then(|(parent, name)| make(parent.as_fd(), name, device)),
+                .and_then(|(parent, name)| make(plan, parent.as_fd(), name, device)),
         };
         made.at(Step::Device, index)?;
     }
@@ -44,29 +45,51 @@ fn name_in_dev(path: &CStr) -> Option<&CStr> {
     CStr::from_bytes_with_nul(name).ok().filter(|name| !name.to_bytes().contains(&b'/'))
 }
 
-fn make(parent: BorrowedFd<'_>, name: &CStr, device: &Device) -> sys::Result<()> {
+fn make(plan: &Plan, parent: BorrowedFd<'_>, name: &CStr, device: &Device) -> sys::Result<()> {
     match fd::mknodat(parent, name, device.mode, device.number) {
         Ok(()) if (device.uid, device.gid) == (0, 0) => Ok(()),
-        Ok(()) => fd::lchown_at(parent, name, device.uid, device.gid),
-        Err(Errno::EEXIST) => expect_same(parent, name, device),
+        Ok(()) => give(parent, name, device),
+        Err(Errno::EEXIST) => match expect_same(parent, name, device) {
+            // What an earlier container had its device bound over.
+            Err(_) if plan.namespaces.has(Kind::User) && is_empty_file(parent, name)? => {
+                bind(parent, name, device)
+            }
+            other => other,
+        },
         // In a user namespace devices cannot be made: the host's is bound instead.
         Err(Errno::EPERM) => bind(parent, name, device),
         Err(errno) => Err(errno),
     }
 }
 
+/// Gives the new device its owner; by then another process may have put something else there.
+fn give(parent: BorrowedFd<'_>, name: &CStr, device: &Device) -> sys::Result<()> {
+    let made = fd::openat(parent, name, fd::O_PATH | fd::O_NOFOLLOW, 0)?;
+    if !is(&fd::fstat(made.as_fd())?, device) {
+        return Err(Errno::ESTALE);
+    }
+    fd::fchown(made.as_fd(), device.uid, device.gid)
+}
+
 /// config-linux.md: a file that exists and is not the device is an error.
 fn expect_same(parent: BorrowedFd<'_>, name: &CStr, device: &Device) -> sys::Result<()> {
-    let stat = fd::lstat_at(parent, name)?;
-    let same_kind = stat.kind() == device.mode & S_IFMT;
-    let same = same_kind && (stat.kind() == fd::S_IFIFO || stat.rdev == device.number);
-    if same { Ok(()) } else { Err(Errno::EEXIST) }
+    if is(&fd::lstat_at(parent, name)?, device) { Ok(()) } else { Err(Errno::EEXIST) }
+}
+
+fn is(file: &Stat, device: &Device) -> bool {
+    let same_kind = file.kind() == device.mode & S_IFMT;
+    same_kind && (file.kind() == fd::S_IFIFO || file.rdev == device.number)
+}
+
+fn is_empty_file(parent: BorrowedFd<'_>, name: &CStr) -> sys::Result<bool> {
+    let file = fd::lstat_at(parent, name)?;
+    Ok(file.kind() == fd::S_IFREG && file.size == 0)
 }
 
 fn bind(parent: BorrowedFd<'_>, name: &CStr, device: &Device) -> sys::Result<()> {
     let tree = mount::clone_tree(fd::cwd(), device.path.as_c_str(), Reach::Single)?;
     let stat = fd::fstat(tree.as_fd())?;
-    if stat.kind() != device.mode & S_IFMT || stat.rdev != device.number {
+    if !is(&stat, device) {
         return Err(Errno::ENODEV);
     }
     let target = placeholder(parent, name)?;

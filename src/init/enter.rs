@@ -1,6 +1,6 @@
 //! The second story: a process that enters a container that is there.
 
-use super::namespaces::{self, Sight};
+use super::namespaces::{self, Sight, Turn};
 use super::{At, Program, exec, process, tty, wait_for_launcher};
 use crate::plan::exec::ExecPlan;
 use crate::sys::{self, fd, noalloc};
@@ -81,7 +81,7 @@ fn story(plan: &ExecPlan, entry: &mut Entry) -> Result<Infallible, Failure> {
         // The score came with the birth.
         process::limit(wanted, None, procfs.as_ref())?;
     }
-    namespaces::start_session(&plan.keyring)?;
+    namespaces::start_session(&plan.keyring, Turn::Later)?;
 
     let terminal = ManuallyDrop::new(open_terminal(plan, entry)?);
     tty::become_standard_streams(wanted, terminal.as_ref())?;

@@ -17,7 +17,8 @@ mod rootfs;
 mod tty;
 
 pub use hooks::{Fault, Hook, StateText};
-use namespaces::Sight;
+pub use namespaces::Sight;
+use namespaces::Turn;
 
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
@@ -35,6 +36,8 @@ pub struct Input {
     pub link: OwnedFd,
     /// Where the start operation connects; none when the launcher itself starts the program.
     pub gate: Option<OwnedFd>,
+    /// Who may look into it until it is root of its user namespace.
+    pub sight: Sight,
     /// What has to be waited for.
     pub waits: Waits,
     /// Namespaces that can be made only after the first wait (`CLONE_NEW*`).
@@ -129,7 +132,7 @@ pub fn run(plan: &Plan, input: &mut Input) -> ! {
 
 /// The story, one step after the other.
 fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, Failure> {
-    namespaces::tether(Sight::of(plan))?;
+    namespaces::tether(input.sight)?;
     if input.waits.placement {
         wait_for_launcher(input.link.as_fd(), Step::AwaitPlacement)?;
     }
@@ -139,14 +142,14 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
     namespaces::be_born(input)?;
     namespaces::join(plan, input)?;
     namespaces::unshare(input.unshare)?;
-    namespaces::start_session(&plan.keyring)?;
+    namespaces::start_session(&plan.keyring, Turn::First)?;
     namespaces::name_host(plan)?;
 
     // Never dropped: `let_go` closes all descriptors by number, and a second close could hit
     // one that is new under the same number.
     let root = ManuallyDrop::new(rootfs::enter(plan)?);
     let null = paths::copy_null_if_needed(plan)?;
-    mounts::mount_all(plan, input, root.as_fd())?;
+    let views = mounts::mount_all(plan, input, root.as_fd())?;
     devices::make_all(plan, root.as_fd())?;
     let terminal = ManuallyDrop::new(tty::open(plan, input, root.as_fd())?);
     rootfs::make_working_directory(plan, root.as_fd());
@@ -159,7 +162,7 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
 
     let procfs = ManuallyDrop::new(process::procfs_if(plan.writes_procfs())?);
     paths::write_sysctls(plan, procfs.as_ref())?;
-    paths::restrict(plan, root.as_fd(), null)?;
+    paths::restrict(plan, root.as_fd(), &views, null)?;
     mounts::seal(plan, input)?;
     rootfs::finish(plan, root.as_fd())?;
 

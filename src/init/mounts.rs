@@ -9,7 +9,28 @@ use crate::sys::resolve::{self, Missing};
 use crate::sys::{self, Errno};
 use crate::wire::{Failure, REMARK, Step};
 use std::ffi::CStr;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The kernel's file systems at /proc and /sys. Paths below them start here: by renaming a mount
+/// point another process could have moved the mount under another name.
+#[derive(Default)]
+pub(super) struct KernelViews {
+    proc: ManuallyDrop<Option<OwnedFd>>,
+    sys: ManuallyDrop<Option<OwnedFd>>,
+}
+
+impl KernelViews {
+    /// The mount that a path of the container is below, and the rest of the path.
+    pub(super) fn mount_of<'p>(&self, path: &'p CStr) -> Option<(BorrowedFd<'_>, &'p CStr)> {
+        [(&self.proc, b"/proc/".as_slice()), (&self.sys, b"/sys/")].into_iter().find_map(
+            |(mount, prefix)| {
+                let rest = path.to_bytes_with_nul().strip_prefix(prefix)?;
+                Some((mount.as_ref()?.as_fd(), CStr::from_bytes_with_nul(rest).ok()?))
+            },
+        )
+    }
+}
 
 /// Makes every mount of the plan below `root`. Those to be sealed are kept in the place of their
 /// source, of which they have none.
@@ -17,15 +38,19 @@ pub(super) fn mount_all(
     plan: &Plan,
     input: &mut Input,
     root: BorrowedFd<'_>,
-) -> Result<(), Failure> {
+) -> Result<KernelViews, Failure> {
+    let mut views = KernelViews::default();
     for (index, (mount, source)) in plan.mounts.iter().zip(&mut input.sources).enumerate() {
         let item = Item { plan, mount, index, root, has_cgroup: input.has_cgroup };
         let made = item.carry_out(source.as_ref())?;
-        if mount.sealed {
-            *source = made;
+        match mount.destination.as_bytes() {
+            _ if mount.sealed => *source = made,
+            b"/proc" if made.is_some() => views.proc = ManuallyDrop::new(made),
+            b"/sys" if made.is_some() => views.sys = ManuallyDrop::new(made),
+            _ => {}
         }
     }
-    Ok(())
+    Ok(views)
 }
 
 /// Makes those mounts read-only that have waited for it.

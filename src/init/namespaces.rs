@@ -5,24 +5,18 @@ use crate::plan::idmap::IdMaps;
 use crate::plan::namespaces::Kind;
 use crate::plan::{Keyring, Plan};
 use crate::sys::process::{Cloned, ns};
-use crate::sys::{self, Errno, fd, process};
+use crate::sys::{self, Errno, fd, keyring, process};
 use crate::wire::{Failure, Step, ToLauncher};
+use std::ffi::CStr;
 use std::os::fd::AsFd;
 
 /// Who may look into a process at its birth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub enum Sight {
     /// Nobody without privilege.
     Hidden,
-    /// Its user, who is the launcher's.
+    /// Its user, who is the launcher's and has to write below its /proc/PID.
     Open,
-}
-
-impl Sight {
-    /// A launcher without privilege has to write below /proc/PID for a user namespace.
-    pub(super) fn of(plan: &Plan) -> Self {
-        if plan.namespaces.has(Kind::User) { Self::Open } else { Self::Hidden }
-    }
 }
 
 /// Dies with the launcher from now on. A launcher that is dead already is seen by the first
@@ -133,22 +127,41 @@ pub(super) fn unshare(kinds: u64) -> Result<(), Failure> {
     process::unshare(kinds).at(Step::UnshareNamespaces, 0)
 }
 
+/// Which process of its container this one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The first.
+    First,
+    /// One that enters later.
+    Later,
+}
+
 /// A session and a keyring of its own: neither the caller's terminal (TIOCSTI) nor its keys are
 /// within reach.
-pub(super) fn start_session(keyring: &Keyring) -> Result<(), Failure> {
+pub(super) fn start_session(keyring: &Keyring, turn: Turn) -> Result<(), Failure> {
     process::setsid().at(Step::Session, 0)?;
-    if let Keyring::New(name) = keyring {
-        match sys::keyring::join_session(name) {
-            Ok(serial) => {
-                // For processes that enter the container later. A keyring that was there and
-                // belongs to another user stays as it is.
-                let _ = sys::keyring::let_user_find(serial);
-            }
-            // Kernels without keyrings have nothing to leak; a full quota is worth telling.
-            Err(Errno::ENOSYS) => {}
-            Err(errno) => return Err(errno).at(Step::Keyring, 0),
-        }
+    let Keyring::New(name) = keyring else { return Ok(()) };
+    match join_keyring(name, turn) {
+        // Kernels without keyrings have nothing to leak; a full quota is worth telling.
+        Err(Errno::ENOSYS) => Ok(()),
+        other => other.at(Step::Keyring, 0),
     }
+}
+
+/// Joins the container's keyring. Anybody may have made one with the name of a container that is
+/// yet to come, for all to find: whoever joined it would share his keys with its maker.
+fn join_keyring(name: &CStr, turn: Turn) -> sys::Result<()> {
+    let serial = keyring::join_session(name)?;
+    let found = keyring::describe(serial)?;
+    let ours = match turn {
+        Turn::First => !found.findable,
+        Turn::Later => found.uid == process::geteuid(),
+    };
+    if !ours {
+        return keyring::join_nameless_session();
+    }
+    // For processes that enter the container later; else they get one of their own.
+    let _ = keyring::let_user_find(serial);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Kernel parameters, and the paths that the container may not change or see.
 
 use super::At;
+use super::mounts::KernelViews;
 use crate::plan::Plan;
 use crate::sys::mount::{self, AttrChange, FsContext, Reach, attr};
 use crate::sys::resolve::open_in_root;
@@ -76,17 +77,22 @@ pub(super) fn copy_null_if_needed(plan: &Plan) -> Result<Option<Cover>, Failure>
 pub(super) fn restrict(
     plan: &Plan,
     root: BorrowedFd<'_>,
+    views: &KernelViews,
     null: Option<Cover>,
 ) -> Result<(), Failure> {
+    let find = |path: &CStr| {
+        let (start, path) = views.mount_of(path).unwrap_or((root, path));
+        find(start, path)
+    };
     for (index, path) in plan.readonly_paths.iter().enumerate() {
-        if let Some(target) = find(root, path.as_c_str()).at(Step::ReadonlyPath, index)? {
+        if let Some(target) = find(path.as_c_str()).at(Step::ReadonlyPath, index)? {
             make_readonly(target.as_fd()).at(Step::ReadonlyPath, index)?;
         }
     }
     let Some(mut null) = null else { return Ok(()) };
     let mut empty = None;
     for (index, path) in plan.masked_paths.iter().enumerate() {
-        if let Some(target) = find(root, path.as_c_str()).at(Step::MaskedPath, index)? {
+        if let Some(target) = find(path.as_c_str()).at(Step::MaskedPath, index)? {
             mask(target.as_fd(), &mut null, &mut empty).at(Step::MaskedPath, index)?;
         }
     }

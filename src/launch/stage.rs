@@ -2,7 +2,7 @@
 
 use super::{Error, Until, hooks, userns};
 use crate::cgroup::Prepared;
-use crate::init::{self, Birth, Clocks, Input, Program, StateText, Waits};
+use crate::init::{self, Birth, Clocks, Input, Program, Sight, StateText, Waits};
 use crate::plan::cgroup::Place;
 use crate::plan::mounts::Content;
 use crate::plan::namespaces::{Join, Kind};
@@ -42,6 +42,13 @@ pub(super) fn stage(
     states: HookStates,
     warnings: &mut Vec<String>,
 ) -> Result<Staged, Error> {
+    let own = |action| move |source| Error::Own { action, source };
+    let sight = sight(plan);
+    if sight == Sight::Hidden {
+        // What is cloned from this process is like it from its first moment, also where it is
+        // born among the processes of another container.
+        process::set_undumpable().map_err(own("become undumpable"))?;
+    }
     let root = plan.rootfs.path.as_c_str();
     open_directory("/root/path", root)?;
     let (namespaces, mut pid_namespace) = open_namespaces(plan)?;
@@ -49,7 +56,6 @@ pub(super) fn stage(
         namespaces: plan.namespaces.new & !Kind::Time.flag(),
         pids: pid_namespace.take().map(|(_, namespace)| namespace),
     });
-    let own = |action| move |source| Error::Own { action, source };
     let (link, init_link) = socket::packet_pair().map_err(own("make a socket pair"))?;
     let gate = match until {
         Until::Created => Some(entry.listen_at_gate()?),
@@ -59,6 +65,7 @@ pub(super) fn stage(
     let input = Input {
         link: init_link,
         gate,
+        sight,
         waits,
         unshare,
         birth,
@@ -71,6 +78,17 @@ pub(super) fn stage(
         program: prepare_program(entry, plan, warnings)?,
     };
     Ok(Staged { input, link, pid_namespace })
+}
+
+/// Below the /proc/PID of a process that nobody may look into only root can write id maps, and
+/// only who may trace it can open its namespaces.
+fn sight(plan: &Plan) -> Sight {
+    const NEEDED: u64 = 1 << caps::SYS_PTRACE | 1 << caps::SETUID | 1 << caps::SETGID;
+    let may = || {
+        process::geteuid() == 0
+            && cred::capget().is_ok_and(|held| held.effective & NEEDED == NEEDED)
+    };
+    if plan.namespaces.has(Kind::User) && !may() { Sight::Open } else { Sight::Hidden }
 }
 
 /// The way to the files by which init sets its clocks.

@@ -20,7 +20,7 @@ pub use record::{HookRecord, InitRecord, ListenerRecord, Record};
 pub use status::Status;
 
 use crate::id::ContainerId;
-use crate::sys::{Errno, fd, socket};
+use crate::sys::{Errno, fd, process, socket};
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -75,6 +75,17 @@ pub enum Error {
         path: PathBuf,
         /// The cause.
         source: Errno,
+    },
+    /// A directory that somebody else could have put there.
+    #[error(
+        "state directory {path} can be changed by others: it must belong to root or to user \
+         {user}, and nobody else may write to it"
+    )]
+    Exposed {
+        /// The directory.
+        path: PathBuf,
+        /// Id of the user who asks.
+        user: u32,
     },
     /// A file of a container's directory.
     #[error("{action} {path}")]
@@ -158,6 +169,7 @@ impl Store {
         let flags = fd::O_RDONLY | fd::O_DIRECTORY | fd::O_NOFOLLOW;
         match fd::openat(fd::cwd(), &c_path(&path), flags, 0) {
             Ok(dir) => {
+                expect_private(&dir, &path)?;
                 let holds_lock = Cell::new(false);
                 Ok(Entry { id: id.clone(), root: self.root.clone(), dir, holds_lock })
             }
@@ -199,6 +211,7 @@ impl Store {
             other => other,
         }
         .map_err(|source| self.root_error("open", source))
+        .and_then(|root| expect_private(&root, &self.root).map(|()| root))
     }
 
     fn root_error(&self, action: &'static str, source: Errno) -> Error {
@@ -404,6 +417,22 @@ impl Entry {
     fn damaged(&self, cause: String) -> Error {
         Error::Damaged { path: self.path().join("record"), cause }
     }
+}
+
+/// Whoever can write to a directory of ours decides what we signal, enter and remove.
+fn expect_private(dir: &OwnedFd, path: &Path) -> Result<(), Error> {
+    const OTHERS_WRITE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let user = process::geteuid();
+    let stat = fd::fstat(dir.as_fd()).map_err(|source| Error::File {
+        action: "look at",
+        path: path.to_owned(),
+        source,
+    })?;
+    let owned = stat.uid == 0 || stat.uid == user;
+    // What others make in a sticky directory they cannot put in the place of ours.
+    let shared = stat.mode & OTHERS_WRITE != 0 && stat.mode & STICKY == 0;
+    if owned && !shared { Ok(()) } else { Err(Error::Exposed { path: path.to_owned(), user }) }
 }
 
 fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {

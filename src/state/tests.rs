@@ -196,8 +196,8 @@ fn after_a_reboot_a_number_is_no_process_of_the_container() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::new(root.path());
     let entry = store.claim(&id("a")).unwrap();
-    let pid = crate::sys::process::getpid();
-    let pidfd = crate::sys::process::pidfd_open(pid).unwrap();
+    let pid = process::getpid();
+    let pidfd = process::pidfd_open(pid).unwrap();
     let identity = Identity::of(pid, pidfd.as_fd()).unwrap();
     let alive = Record { init: Some(InitRecord { pid, identity }), ..record() };
     for (boot, status) in [

@@ -25,10 +25,12 @@ pub const NEW_LISTENER: u32 = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32;
 /// Installs a filter for the calling process; the listener when [`NEW_LISTENER`] was asked for.
 ///
 /// # Errors
-/// `EACCES` without `CAP_SYS_ADMIN` and no_new_privs; others of seccomp(2).
+/// `EACCES` without `CAP_SYS_ADMIN` and no_new_privs; `E2BIG` for more instructions than the call
+/// can be told of; others of seccomp(2).
 pub fn install(filter: &[SockFilter], flags: u32) -> Result<Option<OwnedFd>> {
     let program = libc::sock_fprog {
-        len: filter.len() as libc::c_ushort,
+        // Cut short it would be another program.
+        len: libc::c_ushort::try_from(filter.len()).map_err(|_| Errno::E2BIG)?,
         filter: filter.as_ptr().cast_mut().cast(),
     };
     // SAFETY: the program points to `len` instructions of the kernel's layout, which it copies.
@@ -137,4 +139,15 @@ extern "C" fn hand_over(exchange: *mut c_void) -> c_int {
         exchange.outcome.store(outcome, Ordering::Release);
     }
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_never_cut_short() {
+        let allow = SockFilter { code: 0x06, jt: 0, jf: 0, k: 0x7fff_0000 };
+        assert_eq!(install(&vec![allow; 65537], 0).err(), Some(Errno::E2BIG));
+    }
 }

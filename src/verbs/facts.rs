@@ -80,9 +80,11 @@ fn of_launch(error: &launch::Error) -> Facts {
         Error::Agent { path, .. } => Facts { path: Some(PathBuf::from(path)), ..failed("exec") },
         Error::Seccomp(_) | Error::Affinity { .. } | Error::OomScore { .. } => failed("process"),
         Error::PidFile { path, .. } => Facts { path: Some(path.clone()), ..code("LAUNCH_FAILED") },
-        Error::Link { .. } | Error::InitEnded { .. } | Error::Send { .. } | Error::Own { .. } => {
-            code("LAUNCH_FAILED")
-        }
+        Error::Link { .. }
+        | Error::InitEnded { .. }
+        | Error::NotExecuted { .. }
+        | Error::Send { .. }
+        | Error::Own { .. } => code("LAUNCH_FAILED"),
     }
 }
 
@@ -138,6 +140,8 @@ fn of_state(error: &state::Error) -> Facts {
             Facts { path: Some(path.clone()), ..code("STATE_FAILED") }
         }
         Error::Damaged { path, .. } => Facts { path: Some(path.clone()), ..code("STATE_DAMAGED") },
+        Error::Exposed { path, .. } => Facts { path: Some(path.clone()), ..code("STATE_EXPOSED") },
+        Error::Paused { source, .. } => of_cgroup(source),
         Error::Busy { .. } => code("BUSY"),
     }
 }

@@ -86,6 +86,19 @@ fn documents() -> Vec<Row> {
             bundle.text(whole + "}")
         }),
         row("nested_without_end", "config.json", |bundle| bundle.text("[".repeat(1_000_000))),
+        row("nested_in_an_unknown_field", "config.json", |bundle| {
+            let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+            let whole = bundle.config().to_string();
+            bundle.text(whole.replacen('{', &format!("{{\"noSuchField\":{deep},"), 1))
+        }),
+        row("number_without_end", "config.json", |bundle| {
+            let whole = bundle.config().to_string();
+            let limit = format!(
+                "\"linux\":{{\"resources\":{{\"pids\":{{\"limit\":1e{}}}}},",
+                "9".repeat(100)
+            );
+            bundle.text(whole.replacen("\"linux\":{", &limit, 1))
+        }),
         unset("no_version", "ociVersion", "/ociVersion"),
         set("empty_version", "/ociVersion", "/ociVersion", json!("")),
         set("later_major_version", "/ociVersion", "/ociVersion", json!("2.0.0")),
@@ -353,6 +366,21 @@ fn linux() -> Vec<Row> {
     let allow = |rule: Value| json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]});
     vec![
         set("linux_is_a_list", "/linux", "/linux", json!([])),
+        set("cgroup_that_climbs", "/linux/cgroupsPath", "/linux/cgroupsPath", json!("/../../x")),
+        set("cgroup_beside_ours", "/linux/cgroupsPath", "/linux/cgroupsPath", json!("a/../../x")),
+        set("nul_in_cgroup", "/linux/cgroupsPath", "/linux/cgroupsPath", json!("/a\0b")),
+        set(
+            "memory_limit_is_too_big",
+            "/linux/resources/memory/limit",
+            "/linux/resources",
+            json!({"memory": {"limit": 9_223_372_036_854_775_808_u64}}),
+        ),
+        set(
+            "cpu_shares_are_too_big",
+            "/linux/resources/cpu/shares",
+            "/linux/resources",
+            json!({"cpu": {"shares": 1e30}}),
+        ),
         device(
             "device_without_path",
             "/linux/devices/0/path",
@@ -832,7 +860,7 @@ fn later_minor_versions_are_accepted() -> Outcome {
 
 fn a_large_document_is_accepted() -> Outcome {
     let bundle = Bundle::new()
-        .set("/annotations", json!({"large": "x".repeat(4 << 20)}))
+        .set("/annotations", json!({"large": "x".repeat(10 << 20)}))
         .args(&["hostname"]);
     assert_eq!(bundle.output(), "box");
     Ok(())

@@ -33,6 +33,7 @@ tests![
     long_options_may_have_one_dash,
     global_options_of_runc_are_accepted,
     the_state_root_is_private,
+    a_state_root_of_others_is_refused,
     help_is_success,
     output_to_a_closed_pipe_is_no_crash,
 ];
@@ -454,6 +455,30 @@ fn global_options_of_runc_are_accepted() -> Outcome {
         let mut line = options.to_vec();
         line.push("list");
         sandbox.runtime(&line).finish().ok();
+    }
+    Ok(())
+}
+
+/// Who can write there decides what the runtime signals, enters and removes.
+fn a_state_root_of_others_is_refused() -> Outcome {
+    needs::cloison()?;
+    use std::os::unix::fs::{PermissionsExt, chown};
+    for (owner, mode) in [(1000, 0o755), (0, 0o777), (0, 0o775)] {
+        let bundle = Bundle::new().args(&["true"]);
+        let root = bundle.sandbox().root();
+        fs::create_dir(&root).expect("mkdir");
+        fs::set_permissions(&root, PermissionsExt::from_mode(mode)).expect("chmod");
+        chown(&root, Some(owner), None).expect("chown");
+        bundle.run().refused().complains(root.to_str().expect("utf-8"));
+        assert_eq!(fs::read_dir(&root).expect("list").count(), 0);
+        // An entry that was put there is no container either.
+        let entry = root.join(bundle.id());
+        fs::create_dir(&entry).expect("mkdir");
+        chown(&entry, Some(1000), None).expect("chown");
+        for verb in ["state", "kill", "start", "delete"] {
+            bundle.sandbox().runtime(&[verb, bundle.id()]).finish().refused();
+        }
+        fs::remove_dir(entry).expect("rmdir");
     }
     Ok(())
 }

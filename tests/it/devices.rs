@@ -20,6 +20,7 @@ tests![
     a_default_device_may_be_listed_again,
     a_matching_file_is_kept,
     a_wrong_file_is_an_error,
+    a_plain_dev_serves_a_user_namespace_again_and_again,
     dev_of_the_host_is_left_alone,
 ];
 
@@ -159,6 +160,18 @@ fn a_wrong_file_is_an_error() -> Outcome {
     let bundle = Bundle::new().push("/linux/devices", device);
     std::os::unix::fs::symlink("/dev/zero", bundle.rootfs().join("there")).expect("symlink");
     bundle.is_refused();
+    Ok(())
+}
+
+/// Devices are bound there, over files that stay in the image.
+fn a_plain_dev_serves_a_user_namespace_again_and_again() -> Outcome {
+    let bundle = Bundle::new()
+        .in_user_namespace(100_000)
+        .set("/mounts", json!([]))
+        .sh("echo x >/dev/null && head -c 1 /dev/zero | wc -c");
+    for _ in 0..2 {
+        assert_eq!(bundle.output(), "1");
+    }
     Ok(())
 }
 

@@ -4,26 +4,28 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::json;
 
 use crate::harness::tty::{Socket, Terminal};
-use crate::harness::{Bundle, Outcome, Sandbox, needs, runtime_path, tests, write_program};
+use crate::harness::{
+    Bundle, Outcome, Outside, needs, replace_by_link, runtime_path, tests, write_program,
+};
 
 tests![
     proc_as_a_link_is_refused,
     proc_as_a_file_is_refused,
     sys_as_a_link_is_refused,
+    a_volume_over_proc_is_refused,
+    a_volume_inside_proc_is_refused,
+    a_link_into_proc_is_no_way_in,
+    a_false_proc_gets_nothing_written,
     dev_as_a_link_does_not_lead_outside,
     links_in_a_plain_dev_do_not_lead_outside,
     a_null_that_is_a_link_masks_nothing_else,
     a_console_that_is_a_link_does_not_lead_outside,
     mount_targets_do_not_lead_outside,
-    mount_targets_may_be_exchanged_all_the_time,
     the_working_directory_does_not_lead_outside,
     the_working_directory_is_no_leaked_descriptor,
     masked_and_read_only_paths_do_not_lead_outside,
@@ -36,47 +38,8 @@ tests![
     passwd_does_not_lead_outside,
     a_program_path_does_not_lead_outside,
     tmpcopyup_does_not_follow_links,
+    a_null_that_is_a_link_changes_no_owner,
 ];
-
-/// A directory of the host with one file, and the promise to look later
-/// whether anything has changed in it.
-struct Outside {
-    dir: PathBuf,
-    /// Keeps the directory until then.
-    _sandbox: Arc<Sandbox>,
-}
-
-impl Outside {
-    fn of(bundle: &Bundle) -> Self {
-        let dir = bundle.host_dir("outside");
-        fs::write(dir.join("file"), "untouched").expect("write");
-        fs::set_permissions(dir.join("file"), std::os::unix::fs::PermissionsExt::from_mode(0o640))
-            .expect("chmod");
-        Self { dir, _sandbox: Arc::clone(bundle.sandbox()) }
-    }
-
-    #[track_caller]
-    fn is_untouched(&self) {
-        let names: Vec<_> = fs::read_dir(&self.dir)
-            .expect("list")
-            .map(|entry| entry.expect("entry").file_name())
-            .collect();
-        assert_eq!(names, ["file"], "something was made outside");
-        let file = self.dir.join("file");
-        assert_eq!(fs::read_to_string(&file).expect("read"), "untouched");
-        let meta = file.symlink_metadata().expect("stat");
-        let here = nix::unistd::geteuid().as_raw();
-        assert!(meta.is_file() && meta.mode() & 0o7777 == 0o640 && meta.uid() == here, "{meta:?}");
-    }
-}
-
-/// Replaces a directory or file of the image by a link.
-fn replace_by_link(bundle: &Bundle, path: &str, target: &Path) {
-    let path = bundle.rootfs().join(path);
-    let _ = fs::remove_dir_all(&path);
-    let _ = fs::remove_file(&path);
-    symlink(target, path).expect("symlink");
-}
 
 fn proc_as_a_link_is_refused() -> Outcome {
     for inside in [true, false] {
@@ -104,6 +67,128 @@ fn sys_as_a_link_is_refused() -> Outcome {
     replace_by_link(&bundle, "sys", &outside.dir);
     bundle.try_create().refused();
     outside.is_untouched();
+    Ok(())
+}
+
+/// A directory of the host that looks like a procfs.
+fn false_proc(bundle: &Bundle) -> std::path::PathBuf {
+    let dir = bundle.host_dir("false-proc");
+    make_false_proc(&dir);
+    dir
+}
+
+/// The files of procfs that a runtime writes.
+const WRITTEN: [&str; 7] = [
+    "self/attr/exec",
+    "self/attr/apparmor/exec",
+    "self/oom_score_adj",
+    "1/attr/exec",
+    "1/oom_score_adj",
+    "sys/kernel/msgmax",
+    "sys/net/ipv4/ip_forward",
+];
+
+fn make_false_proc(dir: &Path) {
+    for file in WRITTEN {
+        let file = dir.join(file);
+        fs::create_dir_all(file.parent().expect("a directory")).expect("mkdir");
+        fs::write(file, "untouched").expect("write");
+    }
+}
+
+#[track_caller]
+fn was_not_written(dir: &Path) {
+    for file in WRITTEN {
+        assert_eq!(fs::read_to_string(dir.join(file)).expect("read"), "untouched", "{file}");
+    }
+}
+
+/// Asks for everything that is written to a procfs on the way.
+fn writing_to_proc(bundle: Bundle) -> Bundle {
+    bundle
+        .set("/linux/sysctl", json!({"kernel.msgmax": "9000", "net.ipv4.ip_forward": "1"}))
+        .set("/process/oomScoreAdj", 123)
+}
+
+/// CVE-2019-16884: a volume of the image where procfs belongs.
+fn a_volume_over_proc_is_refused() -> Outcome {
+    needs::other_than("crun", "mounts anything over /proc")?;
+    for without_procfs in [true, false] {
+        let bundle = writing_to_proc(Bundle::new());
+        let volume = false_proc(&bundle);
+        let bundle = if without_procfs { bundle.set("/mounts", json!([])) } else { bundle };
+        for (kind, options) in [("bind", &["bind"][..]), ("bind", &["rbind"]), ("", &["rbind"])] {
+            let mut mounts = bundle.config()["mounts"].as_array().expect("an array").clone();
+            mounts.push(json!({"destination": "/proc", "type": kind,
+                               "source": volume, "options": options}));
+            let bundle = Bundle::new().set("/mounts", mounts);
+            writing_to_proc(bundle).try_create().refused();
+        }
+        was_not_written(&volume);
+    }
+    Ok(())
+}
+
+/// CVE-2025-52881: a volume, which another container may change, below /proc.
+fn a_volume_inside_proc_is_refused() -> Outcome {
+    needs::other_than("crun", "mounts anything below /proc")?;
+    needs::other_than("runc", "mounts anything below /proc/sys and /proc/PID")?;
+    let places = [
+        ("sys", "/proc/sys"),
+        ("sys/kernel", "/proc/sys/kernel"),
+        ("sys/kernel/msgmax", "/proc/sys/kernel/msgmax"),
+        ("self", "/proc/self"),
+        ("1", "/proc/1"),
+        ("1/attr", "/proc/thread-self/attr"),
+        ("sys", "//proc/./sys/"),
+        ("sys", "/bin/../proc/sys"),
+    ];
+    for (part, destination) in places {
+        let bundle = writing_to_proc(Bundle::new());
+        let volume = false_proc(&bundle);
+        let bundle = bundle.bind(&volume.join(part), destination, &["rshared"]);
+        bundle.try_create().refused();
+        was_not_written(&volume);
+    }
+    Ok(())
+}
+
+/// A destination that looks harmless, in an image whose link makes it /proc's.
+fn a_link_into_proc_is_no_way_in() -> Outcome {
+    needs::other_than("crun", "follows it")?;
+    for (target, part) in [
+        ("/proc/sys", "sys"),
+        ("../proc/sys/kernel", "sys/kernel"),
+        ("/proc/1/attr", "1/attr"),
+        ("/proc", "."),
+    ] {
+        let bundle = writing_to_proc(Bundle::new());
+        let volume = false_proc(&bundle);
+        replace_by_link(&bundle, "data", Path::new(target));
+        let bundle = bundle.bind(&volume.join(part), "/data", &[]);
+        bundle.try_create().refused();
+        was_not_written(&volume);
+    }
+    Ok(())
+}
+
+/// Without a mount at /proc the image's own directory is there.
+fn a_false_proc_gets_nothing_written() -> Outcome {
+    needs::other_than("crun", "writes to it")?;
+    needs::other_than("runc", "refuses it")?;
+    let bundle = writing_to_proc(Bundle::new())
+        .set("/mounts", json!([]))
+        .set("/linux/maskedPaths", json!(["/proc/kcore"]))
+        .set("/linux/readonlyPaths", json!(["/proc/sys"]))
+        .args(&["sleep", "60"]);
+    let dir = bundle.rootfs().join("proc");
+    make_false_proc(&dir);
+    let container = bundle.create();
+    assert_eq!(container.proc("oom_score_adj").trim(), "123", "it went to the real one");
+    container.start();
+    let said = container.verb("exec", &[], &["cat", "/proc/self/oom_score_adj"]).ok();
+    assert_eq!(said.stdout, "untouched");
+    was_not_written(&dir);
     Ok(())
 }
 
@@ -205,42 +290,6 @@ fn mount_targets_do_not_lead_outside() -> Outcome {
     replace_by_link(&bundle, "link", &outside.dir);
     replace_by_link(&bundle, "climbing", Path::new("../../../outside"));
     run_anyhow(&bundle);
-    outside.is_untouched();
-    Ok(())
-}
-
-/// CVE-2021-30465: another process exchanges a directory for a link between
-/// the look and the leap.
-fn mount_targets_may_be_exchanged_all_the_time() -> Outcome {
-    needs::since("runc", "1.1.14", "has CVE-2024-45310 mended")?;
-    let bundle = Bundle::new();
-    let outside = Outside::of(&bundle);
-    let source = bundle.host_dir("source");
-    fs::write(source.join("file"), "source").expect("write");
-    let bundle = bundle
-        .bind(&source, "/race/made", &[])
-        .bind(&source.join("file"), "/race/file-made", &[])
-        .mount("/race/deep/made", "tmpfs", "tmpfs", &[])
-        .push("/linux/devices", json!({"path": "/race/null", "type": "c", "major": 1, "minor": 3}));
-    let (here, there) = (bundle.rootfs().join("race"), bundle.rootfs().join("other"));
-    fs::create_dir(&here).expect("mkdir");
-    symlink(&outside.dir, &there).expect("symlink");
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                let exchange = RenameFlags::RENAME_EXCHANGE;
-                renameat2(AT_FDCWD, &here, AT_FDCWD, &there, exchange).expect("exchange");
-            }
-        });
-        let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for _ in 0..20 {
-                run_anyhow(&bundle);
-            }
-        }));
-        stop.store(true, Ordering::Relaxed);
-        assert!(tried.is_ok(), "a command did not end");
-    });
     outside.is_untouched();
     Ok(())
 }
@@ -441,5 +490,23 @@ fn tmpcopyup_does_not_follow_links() -> Outcome {
     let lines = bundle.lines();
     assert_eq!(lines, [outside.dir.display().to_string(), "link".to_owned()]);
     outside.is_untouched();
+    Ok(())
+}
+
+/// CVE-2026-88265: a false null device, in whose place a file of a volume gets
+/// the program's standard streams and its owner.
+fn a_null_that_is_a_link_changes_no_owner() -> Outcome {
+    needs::since("crun", "1.30", "has CVE-2026-88265 mended")?;
+    let bundle = plain_dev(Bundle::new())
+        .set("/process/user", json!({"uid": 1000, "gid": 1000}))
+        .sh("echo into the void; echo more >&2; cat");
+    let outside = Outside::of(&bundle);
+    let bundle = bundle.bind(&outside.dir, "/volume", &[]);
+    replace_by_link(&bundle, "dev/null", Path::new("/volume/file"));
+    let null = || std::process::Stdio::null();
+    let _ = bundle.invoke("run", &[]).stdio(null(), null(), null()).finish();
+    outside.is_untouched();
+    let owner = fs::metadata("/dev/null").expect("stat");
+    assert!(owner.uid() == 0 && owner.file_type().is_char_device(), "{owner:?}");
     Ok(())
 }

@@ -24,12 +24,15 @@ mod delegation;
 mod descriptors;
 mod devices;
 mod events;
+mod exchange;
 mod exec;
 mod explain;
 mod gc;
 mod hooks;
 mod hostile;
+mod hostile_exec;
 mod idmap;
+mod leaks;
 mod lifecycle;
 mod limits;
 mod mounts;
@@ -46,6 +49,7 @@ mod rootfs;
 mod rootless;
 mod run;
 mod seccomp;
+mod sight;
 mod sysctl;
 mod systemd;
 mod terminal;
@@ -96,6 +100,10 @@ fn all() -> Vec<harness::Test> {
         ("nesting", nesting::tests()),
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),
+        ("hostile_exec", hostile_exec::tests()),
+        ("exchange", exchange::tests()),
+        ("sight", sight::tests()),
+        ("leaks", leaks::tests()),
         ("timens", timens::tests()),
         ("idmap", idmap::tests()),
         ("userns", userns::tests()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::harness::{Bundle, Finished, Outcome, needs, runtime_path, tests};
+use crate::harness::{Bundle, Finished, Outcome, needs, replace_by_link, runtime_path, tests};
 
 tests![
     a_user_runs_a_container,
@@ -20,6 +20,8 @@ tests![
     supplementary_groups_are_refused,
     the_default_state_lies_in_the_run_time_directory,
     root_of_a_user_namespace_runs_a_container,
+    a_users_image_does_not_lead_outside,
+    the_cgroup_view_of_a_user_is_read_only_where_asked,
 ];
 
 const USER: u32 = 12_345;
@@ -196,6 +198,57 @@ fn root_of_a_user_namespace_runs_a_container() -> Outcome {
         ];
         let nested = bundle.sandbox().program(Path::new("/usr/bin/unshare"), &line);
         assert_eq!(nested.user(USER).finish().ok().stdout, "0\n");
+    }
+    Ok(())
+}
+
+/// The classes of CVE-2021-30465, CVE-2026-41579 and CVE-2025-31133, where devices are bound.
+fn a_users_image_does_not_lead_outside() -> Outcome {
+    user_namespaces()?;
+    needs::since("runc", "1.3.6", "has CVE-2026-41579 mended")?;
+    needs::since("crun", "1.30", "has CVE-2026-88264 mended")?;
+    let plain = json!([{"destination": "/proc", "type": "proc", "source": "proc"}]);
+    for (name, target) in [
+        ("dev", "outside"),
+        ("dev/null", "outside/file"),
+        ("dev/tty", "outside/file"),
+        ("dev/pts", "outside"),
+        ("dev/ptmx", "outside/file"),
+        ("data", "outside"),
+    ] {
+        let bundle = bundle().set("/mounts", plain.clone());
+        let outside = bundle.host_dir("outside");
+        fs::write(outside.join("file"), "untouched").expect("write");
+        for path in [&outside, &outside.join("file")] {
+            std::os::unix::fs::chown(path, Some(USER), Some(USER)).expect("chown");
+        }
+        replace_by_link(&bundle, name, &bundle.sandbox().path().join(target));
+        let bundle = bundle
+            .mount("/data/made", "tmpfs", "tmpfs", &[])
+            .set("/linux/maskedPaths", json!(["/proc/keys"]))
+            .sh("echo written >/dev/null; echo written >/dev/ptmx; true");
+        let _ = run(&bundle);
+        let names: Vec<_> = fs::read_dir(&outside).expect("list").flatten().collect();
+        assert_eq!(names.len(), 1, "{name}: something was made outside");
+        assert_eq!(fs::read_to_string(outside.join("file")).expect("read"), "untouched", "{name}");
+    }
+    Ok(())
+}
+
+/// CVE-2023-25809: without a cgroup namespace a user sees cgroups that are his outside, too.
+fn the_cgroup_view_of_a_user_is_read_only_where_asked() -> Outcome {
+    user_namespaces()?;
+    for own_view in [true, false] {
+        let bundle = bundle()
+            .mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro", "nosuid", "noexec", "nodev"])
+            .sh("grep -c ' /sys/fs/cgroup ro,' /proc/self/mountinfo; \
+                 mkdir /sys/fs/cgroup/made 2>/dev/null && echo made; true");
+        let bundle = if own_view { bundle } else { bundle.without_namespace("cgroup") };
+        let ran = run(&bundle);
+        // Whoever cannot show it so has to refuse.
+        if ran.code == 0 {
+            assert_eq!(ran.stdout, "1\n", "{ran}");
+        }
     }
     Ok(())
 }

@@ -82,7 +82,9 @@ pub fn clear(dir: &Path, mark: &str, token: &str, cgroups: &[String]) {
     for cgroup in cgroups.iter().flat_map(|path| cgroup_dirs(path)) {
         // A runtime that hangs has children without the mark.
         let pids = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-        for pid in pids.lines().filter_map(|pid| pid.parse().ok()) {
+        // A process of another pid namespace is listed as 0, which would mean the suite's own group.
+        let pids = pids.lines().filter_map(|pid| pid.parse().ok()).filter(|&pid| pid > 1);
+        for pid in pids {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         for _ in 0..50 {

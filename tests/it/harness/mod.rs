@@ -25,6 +25,7 @@ pub mod limits;
 pub mod manager;
 pub mod mountinfo;
 pub mod needs;
+mod outside;
 pub mod probe;
 mod rootfs;
 pub mod runner;
@@ -38,7 +39,8 @@ pub use hierarchies::{
     Namespace, enter_unified_view, in_private_mounts, leave, on_host_hierarchies,
 };
 pub use manager::Manager;
-pub use rootfs::{write_closed, write_program};
+pub use outside::{Outside, replace_by_link};
+pub use rootfs::{copy_program, write_closed, write_program};
 pub use sandbox::{Sandbox, runtime_path};
 
 /// Why a test could not be carried out on this machine or with this runtime.

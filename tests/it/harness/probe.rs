@@ -1,7 +1,10 @@
 //! The suite's own static binary as a program inside containers, for what a
 //! shell cannot do: `probe syscall NUMBER ARGUMENT…` prints the result or the
 //! name of the errno; `probe ids` the real and the effective uid; `probe tell TEXT`
-//! sends a message to the socket of sd_notify(3).
+//! sends a message to the socket of sd_notify(3); `probe plant NAME` makes a
+//! session keyring of that name for all to find and prints its serial number;
+//! `probe watch` looks into every process that appears in its /proc and prints
+//! the programs that it sees.
 
 // SAFETY of the whole module: a raw system call with plain numbers as
 // arguments; the tests pass no pointers but null.
@@ -26,6 +29,8 @@ pub fn main() -> Option<ExitCode> {
         Some("syscall") => syscall(&args[2..]),
         Some("ids") => println!("{} {}", nix::unistd::getuid(), nix::unistd::geteuid()),
         Some("tell") => tell(&args[2]),
+        Some("plant") => plant(&args[2]),
+        Some("watch") => watch(),
         Some("wait") => std::thread::sleep(std::time::Duration::from_secs(600)),
         other => {
             eprintln!("probe: no such act: {other:?}");
@@ -60,5 +65,43 @@ fn syscall(numbers: &[String]) {
     match Errno::result(result) {
         Ok(value) => println!("{value}"),
         Err(errno) => println!("{errno:?}"),
+    }
+}
+
+fn plant(name: &str) {
+    const JOIN: i64 = 1;
+    const SETPERM: i64 = 5;
+    const EVERYTHING_FOR_ALL: i64 = 0x3f3f_3f3f;
+    let name = std::ffi::CString::new(name).expect("no NUL");
+    // SAFETY: the name is NUL-terminated and outlives the call.
+    let serial = unsafe { libc::syscall(libc::SYS_keyctl, JOIN, name.as_ptr(), 0, 0, 0) };
+    println!("{}", Errno::result(serial).expect("join"));
+    // SAFETY: takes no memory.
+    let set = unsafe { libc::syscall(libc::SYS_keyctl, SETPERM, serial, EVERYTHING_FOR_ALL, 0, 0) };
+    Errno::result(set).expect("let all find it");
+    println!("planted");
+    std::thread::sleep(std::time::Duration::from_secs(600));
+}
+
+fn watch() {
+    let own = std::process::id();
+    let mut seen = std::collections::BTreeSet::new();
+    println!("watching");
+    loop {
+        for entry in std::fs::read_dir("/proc").expect("list /proc").flatten() {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+            let Some(pid) = pid.filter(|pid| *pid != own) else { continue };
+            let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+            let root = std::fs::read_link(format!("/proc/{pid}/root"));
+            let link = std::fs::read_link(format!("/proc/{pid}/fd/0"));
+            for (what, told) in [("program", program), ("root", root), ("file", link)] {
+                let Ok(told) = told else { continue };
+                let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+                let line = format!("{what} {} {}", told.display(), name.unwrap_or_default().trim());
+                if seen.insert(line.clone()) {
+                    println!("{line}");
+                }
+            }
+        }
     }
 }

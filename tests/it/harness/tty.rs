@@ -201,6 +201,11 @@ impl Slave {
         self.0.try_clone().expect("duplicate").into()
     }
 
+    /// The user that it belongs to.
+    pub fn owner(&self) -> u32 {
+        nix::sys::stat::fstat(&self.0).expect("stat").st_uid
+    }
+
     /// Runs stty(1) on it.
     pub fn stty(&self, arguments: &[&str]) -> String {
         let output = ask(Command::new("stty").args(arguments).stdin(self.stdio()));
