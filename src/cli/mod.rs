@@ -18,6 +18,8 @@ mod usage;
 
 use std::ffi::OsString;
 
+use crate::launch::seal;
+
 /// Whether the calling process may execute itself again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
@@ -30,8 +32,12 @@ pub enum Caller {
 /// Carries out the command line `args` (with the name of the command in front) and gives its exit
 /// status.
 pub fn run(args: impl IntoIterator<Item = OsString>, caller: Caller) -> u8 {
-    let args = normalise::normalise(args.into_iter().collect(), &options::command());
-    let options = match options::parse(&args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // It starts all over, so it comes before any other work, even that of finding the verb.
+    let sealing = (caller == Caller::Command && options::may_enter(&args)).then(seal::ensure);
+    let mut command = options::command();
+    let args = normalise::normalise(args, &mut command);
+    let options = match options::parse(&args, command) {
         Ok(options) => options,
         Err(refused) => return usage::answer(&refused, &args),
     };
@@ -43,7 +49,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, caller: Caller) -> u8 {
         Some(options::Verb::Exec(_)) => exec::FAILURE,
         _ => crate::error::FAILURE,
     };
-    dispatch::dispatch(options, caller, &mut reporter).unwrap_or_else(|error| {
+    dispatch::dispatch(options, caller, sealing, &mut reporter).unwrap_or_else(|error| {
         reporter.failure(&error);
         failure
     })
@@ -67,7 +73,7 @@ enum Error {
     #[error(transparent)]
     Spec(#[from] crate::verbs::spec::Error),
     #[error(transparent)]
-    Seal(#[from] crate::launch::seal::Error),
+    Seal(#[from] seal::Error),
     #[error("write standard output")]
     Output(#[source] std::io::Error),
     #[error("read limits from {name}")]
