@@ -5,7 +5,9 @@ use super::events::{Waited, poll_until, wait};
 use super::oom::Watch;
 use super::stats::{self, Stats};
 use super::tree::{Found, Tree, is_busy, kill_each, read_file, write_file};
-use super::{DirRecord, Error, Hint, Placement, Prepared, delegation, devices, huge_page_sizes};
+use super::{
+    DirRecord, Error, Hint, Placement, Prepared, Rules, delegation, devices, huge_page_sizes,
+};
 use crate::plan::cgroup::path::{CgroupPath, c_string};
 use crate::plan::cgroup::{CgroupPlan, Devices, Present, Write};
 use crate::sys::{Errno, fd};
@@ -78,8 +80,8 @@ impl Unified {
     pub(super) fn prepare(&self, plan: Option<&CgroupPlan>) -> Result<Prepared, Error> {
         let (dir, found) = self.make()?;
         let Some(plan) = plan else { return Ok(born(dir)) };
-        match self.furnish(dir.as_fd(), plan) {
-            Ok(()) => Ok(born(dir)),
+        match self.furnish_without_rules(dir.as_fd(), plan) {
+            Ok(()) => Ok(Prepared { rules: Rules::Due, ..born(dir) }),
             Err(error) => {
                 self.unmake(found);
                 Err(error)
@@ -105,10 +107,19 @@ impl Unified {
         }
     }
 
-    /// Controllers, limits, device rules and the owner.
+    /// Controllers, limits, the owner and device rules.
     pub(super) fn furnish(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
+        self.furnish_without_rules(dir, plan)?;
+        self.enforce(dir, plan)
+    }
+
+    /// Device rules alone.
+    pub(super) fn enforce(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
+        devices::attach(dir, &self.tree.path(), &plan.devices)
+    }
+
+    fn furnish_without_rules(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
         self.limit(dir, &plan.controllers, &plan.unified)?;
-        devices::attach(dir, &self.tree.path(), &plan.devices)?;
         match plan.owner {
             Some(owner) => delegation::hand_over(dir, &self.tree.path(), owner),
             None => Ok(()),
@@ -216,6 +227,10 @@ impl Unified {
     }
 
     fn kill_in(&self, dir: BorrowedFd<'_>, deadline: Instant) -> Result<(), Error> {
+        // Most have ended by themselves, and to ask costs less than to kill nobody.
+        if matches!(wait(dir, "populated", "0", Instant::now()), Ok(Waited::Reached)) {
+            return Ok(());
+        }
         match write_file(dir, c"cgroup.kill", "1") {
             Ok(()) => self.wait_empty(dir, deadline),
             // Either the cgroup is gone, or the kernel is older than 5.14.
@@ -381,7 +396,7 @@ impl Unified {
 }
 
 fn born(dir: OwnedFd) -> Prepared {
-    Prepared { birth: Some(dir), placement: Placement::Done, warnings: Vec::new() }
+    Prepared::new(Some(dir), Placement::Done)
 }
 
 fn lists(text: &str, name: &str) -> bool {

@@ -473,4 +473,16 @@ mod tests {
             assert_eq!(may_enter(&line), enters, "{verb:?}");
         }
     }
+
+    /// SEC-10
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn what_begins_before_the_c_library_knows_the_same_verbs() {
+        let words = ENTERING.map(|name| {
+            let mut word = [0; 8];
+            word[..name.len()].copy_from_slice(name.as_bytes());
+            u64::from_le_bytes(word)
+        });
+        assert_eq!(words, crate::sys::entry::VERBS);
+    }
 }

@@ -20,7 +20,7 @@ pub use sentence::{InitError, start_error};
 
 pub(crate) use drive::await_start;
 
-use crate::cgroup::{self, Manager};
+use crate::cgroup::{self, Manager, Rules};
 use crate::init::StateText;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
@@ -365,7 +365,7 @@ fn make(
         Until::Created => None,
     };
     // On failure it has undone its own work, and what is there then belongs to somebody else.
-    let cgroup = manager.prepare()?;
+    let mut cgroup = manager.prepare()?;
     undo.cgroup = true;
     let record = &Record { cgroup: manager.record(), ..record.clone() };
     if let (Some(class), Some(place)) = (&plan.resctrl, &record.resctrl) {
@@ -386,14 +386,21 @@ fn make(
         states,
         &mut warnings,
     )?;
-    entry.keep_template(&wish.template)?;
     let filter = staged.input.program.as_ref().and_then(|program| program.seccomp.as_ref());
     if let Some((filter, _)) = filter {
         entry.keep_filter(filter)?;
     }
     let record = &Record { seccomp: filter.map(|(_, flags)| *flags), ..record.clone() };
+    if !plan.hooks.create_container.is_empty() {
+        // Init runs these without asking, and they are not ours.
+        manager.enforce(&cgroup)?;
+        cgroup.rules = Rules::Done;
+    }
     let mut child = spawn::spawn(plan, staged, &cgroup)?;
     undo.pidfd = child.pidfd.try_clone().ok();
+    // While init works.
+    manager.enforce(&cgroup)?;
+    entry.keep_template(&wish.template)?;
 
     let mut driver = drive::Driver { plan, record, manager, cgroup: &cgroup, wish: &wish, undo };
     let terminal = driver.drive(&mut child)?;
