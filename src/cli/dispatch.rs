@@ -94,7 +94,7 @@ fn context_at(globals: &Globals, root: PathBuf) -> Result<Context, Error> {
         options::Rootless::True => Rootless::True,
         options::Rootless::False => Rootless::False,
     };
-    Ok(Context { root, manager, rootless })
+    Ok(Context { root, manager, rootless, timing: globals.stopwatch.clone() })
 }
 
 /// Warnings of a verb, to where the caller wants to see them.

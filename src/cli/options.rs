@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::quantity;
+use crate::timing::Timing;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// A whole command line.
@@ -41,6 +42,12 @@ pub struct Globals {
     /// Log everything
     #[arg(long)]
     pub debug: bool,
+    /// Say on standard error, as JSON, how many microseconds each phase took
+    #[arg(long)]
+    pub timing: bool,
+    /// What measures them.
+    #[arg(skip)]
+    pub stopwatch: Timing,
     /// Leave cgroups to systemd; linux.cgroupsPath is SLICE:PREFIX:NAME
     #[arg(long, conflicts_with = "cgroup_manager")]
     pub systemd_cgroup: bool,

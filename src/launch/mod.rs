@@ -29,6 +29,7 @@ use crate::state::{self, Entry, Identity, InitRecord, Record, Status, Store};
 use crate::sys::process::{self, Block, Who};
 use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd, mount};
+use crate::timing::{Phase, Timing};
 use crate::wire::ToInit;
 use std::ffi::CString;
 use std::io::Write;
@@ -61,6 +62,8 @@ pub struct Wish {
     pub template: Vec<u8>,
     /// When the container is made, RFC 3339.
     pub now: String,
+    /// Is told which phases took how long.
+    pub timing: Timing,
 }
 
 /// What is handed to others when a process has been made.
@@ -359,6 +362,7 @@ fn make(
     if plan.readiness.is_some() {
         entry.make_readiness()?;
     }
+    wish.timing.done(Phase::State);
     let readiness = match wish.until {
         Until::Started => entry.listen_for_readiness()?,
         // Whoever starts the program listens.
@@ -367,6 +371,7 @@ fn make(
     // On failure it has undone its own work, and what is there then belongs to somebody else.
     let mut cgroup = manager.prepare()?;
     undo.cgroup = true;
+    wish.timing.done(Phase::Cgroup);
     let record = &Record { cgroup: manager.record(), ..record.clone() };
     if let (Some(class), Some(place)) = (&plan.resctrl, &record.resctrl) {
         resctrl::prepare(class, place)?;
@@ -396,18 +401,23 @@ fn make(
         manager.enforce(&cgroup)?;
         cgroup.rules = Rules::Done;
     }
+    wish.timing.done(Phase::Stage);
     let mut child = spawn::spawn(plan, staged, &cgroup)?;
     undo.pidfd = child.pidfd.try_clone().ok();
+    wish.timing.done(Phase::Clone);
     // While init works.
     manager.enforce(&cgroup)?;
+    wish.timing.done(Phase::Rules);
     entry.keep_template(&wish.template)?;
 
     let mut driver = drive::Driver { plan, record, manager, cgroup: &cgroup, wish: &wish, undo };
     let terminal = driver.drive(&mut child)?;
+    wish.timing.done(Phase::Init);
     let identity = Identity::of(child.pid, child.pidfd.as_fd())
         .map_err(|source| Error::Own { action: "identify init", source })?;
     let created = Record { init: Some(InitRecord { pid: child.pid, identity }), ..record.clone() };
     entry.commit(&created)?;
+    wish.timing.done(Phase::State);
     undo.pid_file.clone_from(&wish.handover.pid_file);
     hand_over(&wish.handover, &child)?;
     match wish.until {
@@ -417,6 +427,7 @@ fn make(
             drive::await_exec(plan, &created, &child)?;
         }
     }
+    wish.timing.done(Phase::Start);
     Ok(Made { child, terminal, readiness, record: created, warnings })
 }
 

@@ -46,6 +46,7 @@ mod seccomp;
 mod sysctl;
 mod terminal;
 mod timens;
+mod timing;
 mod update;
 mod userns;
 
@@ -101,6 +102,7 @@ fn all() -> Vec<harness::Test> {
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),
         ("timens", timens::tests()),
+        ("timing", timing::tests()),
         ("idmap", idmap::tests()),
         ("userns", userns::tests()),
         ("rootless", rootless::tests()),
