@@ -29,7 +29,7 @@ conformance: build
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build static test lint test-it faults demo conformance bench lines clean
+.PHONY: help deps build static test lint test-it faults demo conformance bench hot lines clean
 
 help: ## this list
 	@awk '/^## / { said = substr($$0, 4) } \
@@ -42,7 +42,7 @@ deps: ## install the Debian packages that anything below needs
 
 build: ## the release binary, static
 	@tests/deps $(BUILD_PACKAGES)
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked --config link/release.toml
 	@if readelf --program-headers --wide $(BINARY) | grep -q INTERP; then \
 		echo "$(BINARY) is not static" >&2; exit 1; fi
 
@@ -77,6 +77,10 @@ bench: build ## time every verb beside RUNTIMES="crun=/usr/bin/crun runc=/usr/sb
 	@tests/deps $(BENCH_PACKAGES)
 	@tests/bench/bench --cloison $(BINARY) $(if $(RUNTIMES),--runtimes "$(RUNTIMES)") \
 		$(if $(RESULTS),--results "$(RESULTS)") $(ARGS)
+
+hot: ## write link/hot.ld anew: which functions the verbs call, for the linker to lay side by side
+	@tests/deps $(TEST_PACKAGES)
+	@tests/bench/hot
 
 lines: ## how much code there is, and where
 	@tests/lines src tests examples

@@ -42,6 +42,7 @@
 //! | 5 | [`verbs`] | the operations |
 //! | 6 | [`cli`] | the command line |
 //! | beside | [`error`], [`log`] | how errors become one line, and what engines read |
+//! |   | [`timing`] | where the time of a verb goes |
 //!
 //! # Reading order
 //!
@@ -68,5 +69,6 @@ pub mod seccomp;
 pub mod spec;
 pub mod state;
 pub mod sys;
+pub mod timing;
 pub mod verbs;
 pub mod wire;

@@ -32,7 +32,7 @@ use crate::plan::cgroup::path::CgroupPath;
 use crate::plan::cgroup::scope::Bus;
 use crate::plan::cgroup::{CgroupPlan, Change, Devices, Need, Place, Present, Warning};
 use serde::{Deserialize, Serialize};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -91,15 +91,31 @@ pub struct Prepared {
     pub birth: Option<OwnedFd>,
     /// Whether the process has to be placed as well.
     pub placement: Placement,
+    /// Whether device rules are in force.
+    pub rules: Rules,
     /// What was asked for and has no effect.
     pub warnings: Vec<Warning>,
 }
 
 impl Prepared {
+    /// One without warnings, that needs no rules.
+    fn new(birth: Option<OwnedFd>, placement: Placement) -> Self {
+        Self { birth, placement, rules: Rules::Done, warnings: Vec::new() }
+    }
+
     /// Whether a process that was born in [`Prepared::birth`] needs no [`Manager::place`].
     pub fn is_placed(&self) -> bool {
         self.placement == Placement::Done
     }
+}
+
+/// Whether the device rules of a cgroup are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// Yes, or they will be with [`Manager::place`], or there are none.
+    Done,
+    /// Not before [`Manager::enforce`].
+    Due,
 }
 
 /// Whether a process that was born in [`Prepared::birth`] is where it belongs.
@@ -182,9 +198,13 @@ impl Manager {
         }
     }
 
-    /// Makes the cgroup, gives it controllers, writes the limits and the device rules. On failure
-    /// everything that it made is removed again. With the systemd manager there is nothing to do
-    /// before [`Manager::place`].
+    /// Makes the cgroup, gives it controllers and writes the limits. On failure everything that it
+    /// made is removed again. With the systemd manager there is nothing to do before
+    /// [`Manager::place`].
+    ///
+    /// Checking the program of device rules takes the kernel longer than all else here, so where
+    /// [`Prepared::rules`] are due the launcher lets init begin meanwhile, and
+    /// [`Manager::enforce`]s them before anything runs in the container that is not this runtime.
     ///
     /// A manager without a plan ([`Manager::from_record`]) only makes the cgroup.
     ///
@@ -193,9 +213,7 @@ impl Manager {
     pub fn prepare(&mut self) -> Result<Prepared, Error> {
         let plan = self.plan.as_ref();
         let mut prepared = match &self.kind {
-            Kind::Disabled => {
-                Ok(Prepared { birth: None, placement: Placement::Done, warnings: Vec::new() })
-            }
+            Kind::Disabled => Ok(Prepared::new(None, Placement::Done)),
             Kind::Unified(unified) => unified.prepare(plan),
             Kind::Scope(unit) => Ok(unit.prepare()),
             #[cfg(feature = "cgroup-v1")]
@@ -208,11 +226,8 @@ impl Manager {
                 pointer: "/linux/cgroupsPath".to_owned(),
                 reason: "no cgroup may be made here, so the container stays in the caller's",
             };
-            return Ok(Prepared {
-                birth: None,
-                placement: Placement::Done,
-                warnings: vec![warning],
-            });
+            let prepared = Prepared::new(None, Placement::Done);
+            return Ok(Prepared { warnings: vec![warning], ..prepared });
         }
         if let (Ok(prepared), Some(plan)) = (&mut prepared, plan) {
             prepared.warnings.extend(plan.warnings.iter().cloned());
@@ -220,20 +235,32 @@ impl Manager {
         prepared
     }
 
+    /// Puts the device rules of a cgroup in force, where they are due.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn enforce(&self, prepared: &Prepared) -> Result<(), Error> {
+        match (&self.kind, &self.plan, &prepared.birth, prepared.rules) {
+            (Kind::Unified(unified), Some(plan), Some(dir), Rules::Due) => {
+                unified.enforce(dir.as_fd(), plan)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The cgroup as it is, for another process of the container.
     ///
     /// # Errors
     /// It is not there.
     pub fn entrance(&self) -> Result<Prepared, Error> {
-        let prepared = |birth, placement| Prepared { birth, placement, warnings: Vec::new() };
         match &self.kind {
-            Kind::Disabled => Ok(prepared(None, Placement::Done)),
+            Kind::Disabled => Ok(Prepared::new(None, Placement::Done)),
             Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
-                Ok(prepared(Some(unified.require()?), Placement::Done))
+                Ok(Prepared::new(Some(unified.require()?), Placement::Done))
             }
             // Its part in the unified hierarchy comes with the placement.
             #[cfg(feature = "cgroup-v1")]
-            Kind::Legacy(_) => Ok(prepared(None, Placement::AfterClone)),
+            Kind::Legacy(_) => Ok(Prepared::new(None, Placement::AfterClone)),
         }
     }
 

@@ -141,7 +141,7 @@ impl Legacy {
         match result {
             Ok(()) => {
                 let birth = born.map(|(dir, _)| dir);
-                Ok(Prepared { birth, placement: Placement::AfterClone, warnings: Vec::new() })
+                Ok(Prepared::new(birth, Placement::AfterClone))
             }
             Err(error) => {
                 for dir in made {

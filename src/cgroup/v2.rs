@@ -5,7 +5,9 @@ use super::events::{Waited, poll_until, wait};
 use super::oom::Watch;
 use super::stats::{self, Stats};
 use super::tree::{Found, Tree, is_busy, kill_each, read_file, write_file};
-use super::{DirRecord, Error, Hint, Placement, Prepared, delegation, devices, huge_page_sizes};
+use super::{
+    DirRecord, Error, Hint, Placement, Prepared, Rules, delegation, devices, huge_page_sizes,
+};
 use crate::plan::cgroup::path::{CgroupPath, c_string};
 use crate::plan::cgroup::{CgroupPlan, Devices, Present, Write};
 use crate::sys::{Errno, fd};
@@ -78,16 +80,17 @@ impl Unified {
     pub(super) fn prepare(&self, plan: Option<&CgroupPlan>) -> Result<Prepared, Error> {
         let (dir, found) = self.make()?;
         let Some(plan) = plan else { return Ok(born(dir)) };
-        match self.furnish(dir.as_fd(), plan) {
-            Ok(()) if admits_none(&plan.unified) => {
-                Ok(Prepared { birth: None, placement: Placement::AfterClone, warnings: Vec::new() })
-            }
-            Ok(()) => Ok(born(dir)),
-            Err(error) => {
-                self.unmake(found);
-                Err(error)
-            }
+        self.fill(dir, plan).inspect_err(|_| self.unmake(found))
+    }
+
+    /// Controllers and limits; device rules where the process does not wait for them.
+    fn fill(&self, dir: OwnedFd, plan: &CgroupPlan) -> Result<Prepared, Error> {
+        self.furnish_without_rules(dir.as_fd(), plan)?;
+        if admits_none(&plan.unified) {
+            self.enforce(dir.as_fd(), plan)?;
+            return Ok(Prepared::new(None, Placement::AfterClone));
         }
+        Ok(Prepared { rules: Rules::Due, ..born(dir) })
     }
 
     /// Makes the cgroup alone.
@@ -108,10 +111,19 @@ impl Unified {
         }
     }
 
-    /// Controllers, limits, device rules and the owner.
+    /// Controllers, limits, the owner and device rules.
     pub(super) fn furnish(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
+        self.furnish_without_rules(dir, plan)?;
+        self.enforce(dir, plan)
+    }
+
+    /// Device rules alone.
+    pub(super) fn enforce(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
+        devices::attach(dir, &self.tree.path(), &plan.devices)
+    }
+
+    fn furnish_without_rules(&self, dir: BorrowedFd<'_>, plan: &CgroupPlan) -> Result<(), Error> {
         self.limit(dir, &plan.controllers, &plan.unified)?;
-        devices::attach(dir, &self.tree.path(), &plan.devices)?;
         match plan.owner {
             Some(owner) => delegation::hand_over(dir, &self.tree.path(), owner),
             None => Ok(()),
@@ -219,6 +231,10 @@ impl Unified {
     }
 
     fn kill_in(&self, dir: BorrowedFd<'_>, deadline: Instant) -> Result<(), Error> {
+        // Most have ended by themselves, and to ask costs less than to kill nobody.
+        if matches!(wait(dir, "populated", "0", Instant::now()), Ok(Waited::Reached)) {
+            return Ok(());
+        }
         match write_file(dir, c"cgroup.kill", "1") {
             Ok(()) => self.wait_empty(dir, deadline),
             // Either the cgroup is gone, or the kernel is older than 5.14.
@@ -390,7 +406,7 @@ impl Unified {
 }
 
 fn born(dir: OwnedFd) -> Prepared {
-    Prepared { birth: Some(dir), placement: Placement::Done, warnings: Vec::new() }
+    Prepared::new(Some(dir), Placement::Done)
 }
 
 /// Whether no process can be born in the cgroup; one can still be moved there.

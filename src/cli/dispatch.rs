@@ -8,6 +8,7 @@ use super::output::{self, Layout};
 use super::report::Reporter;
 use super::{Caller, Error, root, signal, table};
 use crate::id::ContainerId;
+use crate::launch::seal;
 use crate::sys::process::{getegid, geteuid};
 use crate::verbs::events::Pace;
 use crate::verbs::gc::Mode as GcMode;
@@ -19,7 +20,14 @@ use crate::verbs::{
 };
 
 /// Carries out one command and gives its exit status.
-pub fn dispatch(options: Options, caller: Caller, reporter: &mut Reporter) -> Result<u8, Error> {
+///
+/// `sealing` is what came of it, where it has been tried already.
+pub fn dispatch(
+    options: Options,
+    caller: Caller,
+    sealing: Option<Result<(), seal::Error>>,
+    reporter: &mut Reporter,
+) -> Result<u8, Error> {
     let Options { globals, verb } = options;
     if globals.version {
         return output::text(&version()).map(|()| 0);
@@ -28,10 +36,12 @@ pub fn dispatch(options: Options, caller: Caller, reporter: &mut Reporter) -> Re
         let sentence = "no command given, see cloison --help".to_owned();
         return Err(Error::Usage { sentence });
     };
-    let enters = matches!(verb, Verb::Run(_) | Verb::Create(_) | Verb::Exec(_));
-    if caller == Caller::Command && enters {
-        // These put a process into a container. Before any other work: it starts all over.
-        crate::launch::seal::ensure()?;
+    if verb.enters() {
+        match (sealing, caller) {
+            (Some(tried), _) => tried?,
+            (None, Caller::Command) => seal::ensure()?,
+            (None, Caller::Guest) => {}
+        }
     }
     reporter.debug(&format_args!("cloison {}: {verb:?}", verbs::features::VERSION));
     match verb {
@@ -86,7 +96,7 @@ fn context_at(globals: &Globals, root: PathBuf) -> Result<Context, Error> {
         options::Rootless::True => Rootless::True,
         options::Rootless::False => Rootless::False,
     };
-    Ok(Context { root, manager, rootless })
+    Ok(Context { root, manager, rootless, timing: globals.stopwatch.clone() })
 }
 
 /// Warnings of a verb, to where the caller wants to see them.
@@ -286,7 +296,9 @@ mod tests {
 
     fn options(line: &str) -> Options {
         let args = line.split(' ').map(OsString::from).collect();
-        options::parse(&super::super::normalise::normalise(args, &options::command())).unwrap()
+        let mut command = options::command();
+        let args = super::super::normalise::normalise(args, &mut command);
+        options::parse(&args, command).unwrap()
     }
 
     fn created(line: &str) -> CreateRequest {
@@ -338,7 +350,7 @@ mod tests {
         assert_eq!(manager("c --cgroup-manager=disabled list"), ManagerChoice::Disabled);
         let both = "c --systemd-cgroup --cgroup-manager cgroupfs list";
         let args: Vec<OsString> = both.split(' ').map(OsString::from).collect();
-        assert!(options::parse(&args).is_err());
+        assert!(options::parse(&args, options::command()).is_err());
     }
 
     /// RES-3

@@ -85,7 +85,8 @@ mod tests {
 
     fn parsed(line: &str) -> Result<ExecRequest, String> {
         let args = line.split(' ').map(OsString::from).collect();
-        let options = options::parse(&normalise(args, &options::command()));
+        let mut command = options::command();
+        let options = options::parse(&normalise(args, &mut command), command);
         match options.map_err(|refused| refused.to_string())?.verb {
             Some(Verb::Exec(exec)) => request(*exec).map_err(|error| error.to_string()),
             other => panic!("{other:?}"),
@@ -134,7 +135,8 @@ mod tests {
         assert_eq!(user("4294967294:7"), (Some(u32::MAX - 1), Some(7)));
         for bad in ["1:", ":1", "1:2:3", "root", "+1", "-1", "0x1", "1 ", "4294967295", "1:x"] {
             let args = ["c", "exec", "--user", bad, "x", "id"].map(OsString::from).to_vec();
-            let options = options::parse(&normalise(args, &options::command()));
+            let mut command = options::command();
+            let options = options::parse(&normalise(args, &mut command), command);
             let Ok(Some(Verb::Exec(exec))) = options.map(|options| options.verb) else { continue };
             assert!(request(*exec).is_err(), "{bad}");
         }

@@ -17,6 +17,10 @@ mod update;
 mod usage;
 
 use std::ffi::OsString;
+use std::time::Instant;
+
+use crate::launch::seal;
+use crate::timing::{Phase, Timing};
 
 /// Whether the calling process may execute itself again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +34,13 @@ pub enum Caller {
 /// Carries out the command line `args` (with the name of the command in front) and gives its exit
 /// status.
 pub fn run(args: impl IntoIterator<Item = OsString>, caller: Caller) -> u8 {
-    let args = normalise::normalise(args.into_iter().collect(), &options::command());
-    let options = match options::parse(&args) {
+    let start = Instant::now();
+    let args: Vec<OsString> = args.into_iter().collect();
+    // It starts all over, so it comes before any other work, even that of finding the verb.
+    let sealing = (caller == Caller::Command && options::may_enter(&args)).then(seal::ensure);
+    let mut command = options::command();
+    let args = normalise::normalise(args, &mut command);
+    let mut options = match options::parse(&args, command) {
         Ok(options) => options,
         Err(refused) => return usage::answer(&refused, &args),
     };
@@ -43,10 +52,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>, caller: Caller) -> u8 {
         Some(options::Verb::Exec(_)) => exec::FAILURE,
         _ => crate::error::FAILURE,
     };
-    dispatch::dispatch(options, caller, &mut reporter).unwrap_or_else(|error| {
-        reporter.failure(&error);
-        failure
-    })
+    let timing = if options.globals.timing { Timing::since(start) } else { Timing::default() };
+    timing.done(Phase::Options);
+    options.globals.stopwatch = timing.clone();
+    let status =
+        dispatch::dispatch(options, caller, sealing, &mut reporter).unwrap_or_else(|error| {
+            reporter.failure(&error);
+            failure
+        });
+    timing.done(Phase::Rest);
+    reporter.timing(&timing);
+    status
 }
 
 /// Why a command failed.
@@ -67,7 +83,7 @@ enum Error {
     #[error(transparent)]
     Spec(#[from] crate::verbs::spec::Error),
     #[error(transparent)]
-    Seal(#[from] crate::launch::seal::Error),
+    Seal(#[from] seal::Error),
     #[error("write standard output")]
     Output(#[source] std::io::Error),
     #[error("read limits from {name}")]

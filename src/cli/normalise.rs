@@ -6,9 +6,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::{Arg, Command};
 
-/// Rewrites `args`, the first of which is the name of the command.
-pub fn normalise(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
-    let mut scope = command;
+/// Rewrites `args`, the first of which is the name of the command. The options of the verb that is
+/// called are defined by that in `command`.
+pub fn normalise(args: Vec<OsString>, command: &mut Command) -> Vec<OsString> {
+    let mut verb: Option<String> = None;
     let mut out = Vec::with_capacity(args.len());
     let mut args = args.into_iter();
     out.extend(args.next());
@@ -23,9 +24,10 @@ pub fn normalise(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
             out.push(arg);
             continue;
         }
-        match Word::of(&arg, scope) {
+        let called = verb.as_deref().and_then(|name| command.find_subcommand(name));
+        match Word::of(&arg, called.unwrap_or(command)) {
             Word::Plain if is_value => out.push(arg),
-            Word::Plain if !same(scope, command) && hands_words_on(scope) => {
+            Word::Plain if called.is_some_and(hands_words_on) => {
                 // What follows the id is for another program, options and all.
                 out.push(arg);
                 let mut rest = args.by_ref().peekable();
@@ -37,8 +39,12 @@ pub fn normalise(args: Vec<OsString>, command: &Command) -> Vec<OsString> {
             }
             Word::Plain => {
                 // Verbs have no verbs of their own.
-                scope =
-                    command.find_subcommand(&arg).filter(|_| same(scope, command)).unwrap_or(scope);
+                if verb.is_none()
+                    && let Some(called) = command.find_subcommand_mut(&arg)
+                {
+                    called.build();
+                    verb = Some(called.get_name().to_owned());
+                }
                 out.push(arg);
             }
             Word::Long { name, value, arg: known } => {
@@ -66,10 +72,6 @@ fn hands_words_on(command: &Command) -> bool {
 fn is_negative_number(arg: &OsStr) -> bool {
     let digits = arg.as_bytes().strip_prefix(b"-").filter(|digits| !digits.is_empty());
     digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
-}
-
-fn same(a: &Command, b: &Command) -> bool {
-    std::ptr::eq(a, b)
 }
 
 /// What one argument is, as far as it matters here.
@@ -146,7 +148,7 @@ mod tests {
 
     fn normalised(line: &str) -> String {
         let args = line.split(' ').map(OsString::from).collect();
-        let args = normalise(args, &options::command());
+        let args = normalise(args, &mut options::command());
         let args: Vec<_> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
         args.join(" ")
     }
@@ -187,10 +189,9 @@ mod tests {
         assert_eq!(normalised("c ps -format table x -o pid"), "c ps --format table x -- -o pid");
         assert_eq!(normalised("c ps x -- -ef"), "c ps x -- -ef");
         assert_eq!(normalised("c ps -f json x"), "c ps -f json x");
-        let options = options::parse(&normalise(
-            ["c", "ps", "x", "-o", "pid,comm"].map(OsString::from).to_vec(),
-            &options::command(),
-        ));
+        let mut command = options::command();
+        let args = ["c", "ps", "x", "-o", "pid,comm"].map(OsString::from).to_vec();
+        let options = options::parse(&normalise(args, &mut command), command);
         match options.unwrap().verb {
             Some(options::Verb::Ps(ps)) => assert_eq!(ps.options, ["-o", "pid,comm"]),
             other => panic!("{other:?}"),
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(normalised(line), line);
         assert_eq!(normalised("c update -memory -1 x"), "c update --memory -1 x");
         let args = line.split(' ').map(OsString::from).collect::<Vec<_>>();
-        assert!(options::parse(&args).is_ok());
+        assert!(options::parse(&args, options::command()).is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::quantity;
+use crate::timing::Timing;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// A whole command line.
@@ -41,6 +42,12 @@ pub struct Globals {
     /// Log everything
     #[arg(long)]
     pub debug: bool,
+    /// Say on standard error, as JSON, how many microseconds each phase took
+    #[arg(long)]
+    pub timing: bool,
+    /// What measures them.
+    #[arg(skip)]
+    pub stopwatch: Timing,
     /// Leave cgroups to systemd; linux.cgroupsPath is SLICE:PREFIX:NAME
     #[arg(long, conflicts_with = "cgroup_manager")]
     pub systemd_cgroup: bool,
@@ -87,8 +94,10 @@ pub enum Rootless {
     False,
 }
 
-/// The verbs that exist.
+/// The verbs that exist. Only the options of the one that is called are ever defined, as defining
+/// all takes longer than most verbs.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Verb {
     /// Create a container, whose process waits for start
     Create(Create),
@@ -124,6 +133,22 @@ pub enum Verb {
     Features,
     /// Print what create would do, without doing it
     Explain(Explain),
+}
+
+/// Names of the verbs that [enter](Verb::enters) a container.
+const ENTERING: [&str; 3] = ["create", "exec", "run"];
+
+impl Verb {
+    /// Whether it puts a process into a container.
+    pub fn enters(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Exec(_) | Self::Run(_))
+    }
+}
+
+/// Whether the verb could be one that enters a container: a look that defines no options. Some
+/// other word may be taken for the verb, but no such verb is missed.
+pub fn may_enter(args: &[OsString]) -> bool {
+    args.iter().any(|arg| ENTERING.iter().any(|name| arg == name))
 }
 
 #[derive(Debug, Args)]
@@ -444,8 +469,39 @@ pub fn command() -> clap::Command {
     Options::command()
 }
 
-/// Reads a command line that [`super::normalise`] has been over.
-pub fn parse(args: &[OsString]) -> Result<Options, clap::Error> {
-    let matches = command().try_get_matches_from(args)?;
-    Options::from_arg_matches(&matches)
+/// Reads a command line that [`super::normalise`] has been over, with the same definitions.
+pub fn parse(args: &[OsString], mut command: clap::Command) -> Result<Options, clap::Error> {
+    let mut matches = command.try_get_matches_from_mut(args)?;
+    Options::from_arg_matches_mut(&mut matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SEC-10
+    #[test]
+    fn every_verb_that_enters_a_container_is_seen_without_parsing() {
+        for verb in command().get_subcommands() {
+            let line = ["cloison", verb.get_name(), "x", "y"].map(OsString::from);
+            let [name, verb, id, _] = &line;
+            let parsed = parse(&line, command())
+                .or_else(|_| parse(&[name.clone(), verb.clone(), id.clone()], command()))
+                .or_else(|_| parse(&[name.clone(), verb.clone()], command()));
+            let enters = parsed.unwrap().verb.unwrap().enters();
+            assert_eq!(may_enter(&line), enters, "{verb:?}");
+        }
+    }
+
+    /// SEC-10
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn what_begins_before_the_c_library_knows_the_same_verbs() {
+        let words = ENTERING.map(|name| {
+            let mut word = [0; 8];
+            word[..name.len()].copy_from_slice(name.as_bytes());
+            u64::from_le_bytes(word)
+        });
+        assert_eq!(words, crate::sys::entry::VERBS);
+    }
 }

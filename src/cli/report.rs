@@ -2,12 +2,13 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::Error;
 use super::options::{Globals, LogFormat, LogLevel};
 use crate::error::{FAILURE, Facts, Report, complete, sentence};
 use crate::log::{self, Format, Level, Log};
+use crate::timing::{Phase, Timing};
 
 /// The log file, if there is one, and standard error.
 #[derive(Debug)]
@@ -75,6 +76,14 @@ impl Reporter {
         }
     }
 
+    /// Says what each phase took, in whole microseconds, when somebody asked.
+    pub fn timing(&mut self, timing: &Timing) {
+        let taken = timing.taken();
+        if !taken.is_empty() {
+            to_stderr(&microseconds(&taken));
+        }
+    }
+
     fn note(&mut self, level: Level, message: &str) {
         if level > self.level {
             return;
@@ -92,6 +101,15 @@ impl Reporter {
     fn line(&self, level: Level, message: &str, facts: &Facts) {
         to_stderr(&log::line(self.format, level, message, facts, SystemTime::now()));
     }
+}
+
+/// The phases and their sum as one line of JSON.
+fn microseconds(taken: &[(Phase, Duration)]) -> String {
+    let name = |phase: &Phase| serde_json::to_string(phase).unwrap_or_default();
+    let phases: Vec<String> =
+        taken.iter().map(|(phase, time)| format!("{}:{}", name(phase), time.as_micros())).collect();
+    let total = taken.iter().map(|(_, time)| *time).sum::<Duration>().as_micros();
+    format!("{{\"phases\":{{{}}},\"total\":{total}}}\n", phases.join(","))
 }
 
 /// A line for a person.

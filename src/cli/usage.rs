@@ -51,8 +51,9 @@ mod tests {
 
     fn refusal(line: &str) -> String {
         let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let args = crate::cli::normalise::normalise(args, &options::command());
-        sentence(&options::parse(&args).unwrap_err().render().to_string())
+        let mut command = options::command();
+        let args = crate::cli::normalise::normalise(args, &mut command);
+        sentence(&options::parse(&args, command).unwrap_err().render().to_string())
     }
 
     /// CLI-6

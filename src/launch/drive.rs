@@ -11,6 +11,7 @@ use crate::resctrl;
 use crate::state::{Record, Status, ended_before_program};
 use crate::sys::process::{self, Block, Exit, Who};
 use crate::sys::{Errno, socket, tty};
+use crate::timing::Phase;
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -64,11 +65,16 @@ impl Driver<'_, '_> {
     }
 
     fn answer(&mut self, step: Step, child: &Child) -> Result<(), Error> {
+        self.wish.timing.done(Phase::Init);
         match step {
             Step::AwaitPlacement => self.place(child)?,
             Step::AwaitHooks => self.run_hooks(child.pid)?,
             _ => return Err(Error::Link { source: Errno::EBADMSG }),
         }
+        self.wish.timing.done(match step {
+            Step::AwaitPlacement => Phase::Placement,
+            _ => Phase::Hooks,
+        });
         ToInit::Go.send(child.link.as_fd()).map_err(|source| Error::Link { source })
     }
 

@@ -21,7 +21,7 @@ pub use sentence::{InitError, start_error};
 
 pub(crate) use drive::await_start;
 
-use crate::cgroup::{self, Manager};
+use crate::cgroup::{self, Manager, Rules};
 use crate::init::StateText;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
@@ -30,6 +30,7 @@ use crate::state::{self, Entry, Identity, InitRecord, Record, Status, Store};
 use crate::sys::process::{self, Block, Who};
 use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd, mount};
+use crate::timing::{Phase, Timing};
 use crate::wire::ToInit;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -61,6 +62,8 @@ pub struct Wish {
     pub template: Vec<u8>,
     /// When the container is made, RFC 3339.
     pub now: String,
+    /// Is told which phases took how long.
+    pub timing: Timing,
 }
 
 /// What is handed to others when a process has been made.
@@ -365,14 +368,16 @@ fn make(
     if plan.readiness.is_some() {
         entry.make_readiness()?;
     }
+    wish.timing.done(Phase::State);
     let readiness = match wish.until {
         Until::Started => entry.listen_for_readiness()?,
         // Whoever starts the program listens.
         Until::Created => None,
     };
     // On failure it has undone its own work, and what is there then belongs to somebody else.
-    let cgroup = manager.prepare()?;
+    let mut cgroup = manager.prepare()?;
     undo.cgroup = true;
+    wish.timing.done(Phase::Cgroup);
     let record = &Record { cgroup: manager.record(), ..record.clone() };
     if let (Some(class), Some(place)) = (&plan.resctrl, &record.resctrl) {
         resctrl::prepare(class, place)?;
@@ -392,21 +397,33 @@ fn make(
         states,
         &mut warnings,
     )?;
-    entry.keep_template(&wish.template)?;
     let filter = staged.input.program.as_ref().and_then(|program| program.seccomp.as_ref());
     if let Some((filter, _)) = filter {
         entry.keep_filter(filter)?;
     }
     let record = &Record { seccomp: filter.map(|(_, flags)| *flags), ..record.clone() };
+    if !plan.hooks.create_container.is_empty() {
+        // Init runs these without asking, and they are not ours.
+        manager.enforce(&cgroup)?;
+        cgroup.rules = Rules::Done;
+    }
+    wish.timing.done(Phase::Stage);
     let mut child = spawn::spawn(plan, staged, &cgroup)?;
     undo.pidfd = child.pidfd.try_clone().ok();
+    wish.timing.done(Phase::Clone);
+    // While init works.
+    manager.enforce(&cgroup)?;
+    wish.timing.done(Phase::Rules);
+    entry.keep_template(&wish.template)?;
 
     let mut driver = drive::Driver { plan, record, manager, cgroup: &cgroup, wish: &wish, undo };
     let terminal = driver.drive(&mut child)?;
+    wish.timing.done(Phase::Init);
     let identity = Identity::of(child.pid, child.pidfd.as_fd())
         .map_err(|source| Error::Own { action: "identify init", source })?;
     let created = Record { init: Some(InitRecord { pid: child.pid, identity }), ..record.clone() };
     entry.commit(&created)?;
+    wish.timing.done(Phase::State);
     undo.pid_file.clone_from(&wish.handover.pid_file);
     hand_over(&wish.handover, &child)?;
     match wish.until {
@@ -416,6 +433,7 @@ fn make(
             drive::await_exec(plan, &created, &child)?;
         }
     }
+    wish.timing.done(Phase::Start);
     Ok(Made { child, terminal, readiness, record: created, warnings })
 }
 

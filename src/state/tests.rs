@@ -1,6 +1,7 @@
 use super::*;
 use crate::cgroup::CgroupRecord;
 use crate::plan::namespaces::Kind;
+use crate::sys::process;
 use crate::sys::seccomp::SockFilter;
 
 fn store() -> (tempfile::TempDir, Store) {

@@ -9,6 +9,8 @@
 
 pub mod bpf;
 pub mod cred;
+#[cfg(target_arch = "x86_64")]
+pub mod entry;
 pub mod fd;
 pub mod keyring;
 pub mod mount;

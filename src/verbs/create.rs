@@ -10,6 +10,7 @@ use crate::plan::cgroup::ManagerChoice;
 use crate::plan::{self, Plan, rootfs::Switch};
 use crate::spec::{self, Loaded};
 use crate::sys::{Errno, socket};
+use crate::timing::{Phase, Timing};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -151,12 +152,15 @@ pub(super) fn prepare(
         return Err(RequestError::BundleEncoding { path: request.bundle.clone() }.into());
     }
     let loaded = spec::load(&request.bundle, request.config.as_deref())?;
+    context.timing.done(Phase::Config);
     let readiness = super::readiness::directory(context, &request.id);
     let (plan, _) = resolve(context, request, &loaded, readiness.as_deref())?;
     for warning in &plan.warnings {
         warn(warning);
     }
-    let wish = wish(request, &loaded, &plan, until, attachment)?;
+    let mut wish = wish(request, &loaded, &plan, until, attachment)?;
+    wish.timing = context.timing.clone();
+    context.timing.done(Phase::Plan);
     Ok(Prepared { plan, wish })
 }
 
@@ -234,6 +238,7 @@ fn wish(
             &request.pidfd_socket,
             request.pid_file.as_deref(),
         )?,
+        timing: Timing::default(),
         template: spec::template(&loaded.spec).map_err(RequestError::Template)?,
         now: rfc3339(std::time::SystemTime::now(), Precision::Nanoseconds),
     })

@@ -9,6 +9,7 @@ use crate::state::{self, Entry, Record, Status};
 use crate::sys::fd;
 use crate::sys::process::pidfd_signal;
 use crate::sys::signal::number::SIGKILL;
+use crate::timing::{Phase, Timing};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -61,30 +62,41 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
             status.name()
         )));
     }
-    destroy(&entry, record.as_ref(), warn)
+    context.timing.done(Phase::State);
+    destroy(&entry, record.as_ref(), &context.timing, warn)
 }
 
 /// Ends every process, undoes everything on record, runs the poststop hooks, and removes the
 /// directory last.
-pub(super) fn destroy(entry: &Entry, record: Option<&Record>, warn: Warn<'_>) -> Result<(), Error> {
+pub(super) fn destroy(
+    entry: &Entry,
+    record: Option<&Record>,
+    timing: &Timing,
+    warn: Warn<'_>,
+) -> Result<(), Error> {
     if let Some(record) = record {
         if record.is_of_this_boot() {
             let deadline = Instant::now() + END_DEADLINE;
             end_init(record, deadline)?;
             let manager = Manager::from_record(record.cgroup.clone())?;
             manager.kill_all(deadline)?;
+            timing.done(Phase::Kill);
             manager.remove(deadline)?;
             if let Some(class) = &record.resctrl {
                 resctrl::remove(class)?;
             }
             launch::unmount(record);
+            timing.done(Phase::Remove);
         }
         // A failing hook is a warning and the others still run (runtime.md, Lifecycle, step 13).
         for failure in launch::run_poststop(entry.id.as_str(), record) {
             warn(&failure);
         }
+        timing.done(Phase::Hooks);
     }
-    Ok(entry.remove()?)
+    entry.remove()?;
+    timing.done(Phase::Remove);
+    Ok(())
 }
 
 /// How long the end of a process is waited for between two looks at what it waits for.

@@ -11,6 +11,7 @@ use crate::plan::exec::{Changes, ExecPlan, Surroundings, complete};
 use crate::plan::{self, Descriptors};
 use crate::spec::{self, Loaded};
 use crate::state::{Entry, Record, Status};
+use crate::timing::Phase;
 use std::path::PathBuf;
 
 /// What is to be executed where.
@@ -69,6 +70,7 @@ pub fn exec(context: &Context, request: &ExecRequest, warn: Warn<'_>) -> Result<
     let record = created_record(&entry)?;
     let container = living(&entry, &record, request.paused)?;
     let descriptors = descriptors::of_caller(request.preserve_fds);
+    context.timing.done(Phase::State);
     let plan = resolve(&entry, &record, request, descriptors)?;
     for warning in &plan.warnings {
         warn(warning);
@@ -88,19 +90,25 @@ pub fn exec(context: &Context, request: &ExecRequest, warn: Warn<'_>) -> Result<
         )?,
         below: request.below.clone(),
     };
+    context.timing.done(Phase::Plan);
     if request.mode == Mode::Detached {
-        return enter(container, &plan, wish, warn).map(|_| 0);
+        enter(container, &plan, wish, warn)?;
+        context.timing.done(Phase::Start);
+        return Ok(0);
     }
     let foreground = Foreground::begin(terminal)?;
     let aside: Warn<'_> = &mut |warning| foreground.warn(warn, warning);
     let entered = enter(container, &plan, wish, aside)?;
+    context.timing.done(Phase::Start);
     let attended = Attended {
         pid: entered.pid,
         pidfd: entered.pidfd,
         terminal: entered.terminal,
         readiness: None,
     };
-    Ok(foreground.attend(attended, warn)?.status())
+    let exit = foreground.attend(attended, warn);
+    context.timing.done(Phase::Program);
+    Ok(exit?.status())
 }
 
 fn enter(

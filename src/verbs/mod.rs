@@ -36,6 +36,7 @@ pub use state::StateReport;
 pub use update::UpdateRequest;
 
 use crate::state::{Entry, Status, Store};
+use crate::timing::Timing;
 use crate::{cgroup, host, launch, plan};
 use std::path::PathBuf;
 
@@ -48,6 +49,8 @@ pub struct Context {
     pub manager: ManagerChoice,
     /// Whether to take the caller for an ordinary user.
     pub rootless: Rootless,
+    /// Is told which phases took how long.
+    pub timing: Timing,
 }
 
 /// Whether to take the caller for an ordinary user.
@@ -65,7 +68,12 @@ impl Context {
     /// State below `root` (absolute, made when missing), cgroups made by the library itself, as
     /// the command has it without options.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), manager: ManagerChoice::Cgroupfs, rootless: Rootless::Auto }
+        Self {
+            root: root.into(),
+            manager: ManagerChoice::Cgroupfs,
+            rootless: Rootless::Auto,
+            timing: Timing::default(),
+        }
     }
 
     fn store(&self) -> Store {

@@ -6,6 +6,7 @@ use super::readiness::Readiness;
 use super::{Context, CreateRequest, Error, Warn};
 use crate::launch::Until;
 use crate::sys::process;
+use crate::timing::Phase;
 use std::os::fd::AsFd;
 
 /// What is to be run.
@@ -63,7 +64,7 @@ fn run_detached(context: &Context, request: &RunRequest, warn: Warn<'_>) -> Resu
     let create = &request.create;
     let prepared = prepare(context, create, Until::Started, Attachment::Detached, warn)?;
     let mut launched = prepared.launch(context, warn)?;
-    super::start::poststart(&launched.entry, &launched.record, warn)?;
+    super::start::poststart(context, &launched.entry, &launched.record, warn)?;
     if let Some(readiness) = Readiness::of(launched.readiness.take()) {
         // Others may work on the container meanwhile.
         launched.entry.unlock();
@@ -81,7 +82,7 @@ fn run_in_foreground(context: &Context, request: &RunRequest, warn: Warn<'_>) ->
     let foreground = Foreground::begin(prepared.plan.has_terminal())?;
     let aside: Warn<'_> = &mut |warning| foreground.warn(warn, warning);
     let mut launched = prepared.launch(context, aside)?;
-    super::start::poststart(&launched.entry, &launched.record, aside)?;
+    super::start::poststart(context, &launched.entry, &launched.record, aside)?;
     // Others may work on the container while it runs.
     launched.entry.unlock();
     let attended = Attended {
@@ -91,6 +92,7 @@ fn run_in_foreground(context: &Context, request: &RunRequest, warn: Warn<'_>) ->
         readiness: Readiness::of(launched.readiness.take()),
     };
     let exit = foreground.attend(attended, warn);
+    context.timing.done(Phase::Program);
     if request.keep == Keep::Remove {
         let request = super::DeleteRequest { id: create.id.clone(), force: true };
         super::delete::delete(context, &request, warn)?;

@@ -6,6 +6,7 @@ use crate::id::ContainerId;
 use crate::launch::{self, InitError};
 use crate::state::{Entry, Record, Status};
 use crate::sys::Errno;
+use crate::timing::Phase;
 use crate::wire::{Step, ToInit};
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -48,6 +49,7 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     if record.program.is_none() {
         return Err(Error::status("/process: missing, there is no program to start"));
     }
+    context.timing.done(Phase::State);
     let (Some(gate), Some(pidfd)) = (entry.connect_to_gate()?, pidfd) else {
         return Err(Error::status("cannot start a container that has stopped"));
     };
@@ -57,6 +59,7 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     let answer = launch::await_start(id.as_str(), &record, pidfd.as_fd(), gate.as_fd());
     drop(gate);
     entry.remove_gate()?;
+    context.timing.done(Phase::Start);
     if !matches!(answer, Ok(None)) {
         // It ends by itself in a moment, unless its filter keeps it from seeing that it will not
         // be started; when start returns it has ended.
@@ -68,11 +71,11 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     if let Some(failure) = answer? {
         if failure.step == Step::StartContainerHook {
             // runtime.md, Lifecycle, step 8: the container is stopped and destroyed.
-            super::delete::destroy(&entry, Some(&record), warn)?;
+            super::delete::destroy(&entry, Some(&record), &context.timing, warn)?;
         }
         return Err(StartError::Init(Box::new(launch::start_error(&record, &failure))).into());
     }
-    poststart(&entry, &record, warn)?;
+    poststart(context, &entry, &record, warn)?;
     if let (Some(readiness), Some(init)) = (readiness, record.init) {
         // Others may work on the container meanwhile.
         entry.unlock();
@@ -83,9 +86,16 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
 
 /// poststart hooks run after the program; one that fails stops the container (runtime.md,
 /// Lifecycle, step 10).
-pub(super) fn poststart(entry: &Entry, record: &Record, warn: Warn<'_>) -> Result<(), Error> {
-    let Err(error) = launch::run_poststart(entry.id.as_str(), record) else { return Ok(()) };
-    if let Err(ended) = super::delete::destroy(entry, Some(record), warn) {
+pub(super) fn poststart(
+    context: &Context,
+    entry: &Entry,
+    record: &Record,
+    warn: Warn<'_>,
+) -> Result<(), Error> {
+    let done = launch::run_poststart(entry.id.as_str(), record);
+    context.timing.done(Phase::Hooks);
+    let Err(error) = done else { return Ok(()) };
+    if let Err(ended) = super::delete::destroy(entry, Some(record), &context.timing, warn) {
         warn(&crate::error::sentence(&ended));
     }
     Err(error.into())

@@ -54,6 +54,7 @@ mod sysctl;
 mod systemd;
 mod terminal;
 mod timens;
+mod timing;
 mod update;
 mod userns;
 
@@ -105,6 +106,7 @@ fn all() -> Vec<harness::Test> {
         ("sight", sight::tests()),
         ("leaks", leaks::tests()),
         ("timens", timens::tests()),
+        ("timing", timing::tests()),
         ("idmap", idmap::tests()),
         ("userns", userns::tests()),
         ("rootless", rootless::tests()),

@@ -1,0 +1,9 @@
+//! Tells the linker where the command begins (src/sys/entry.rs).
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let target = |name: &str| std::env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
+    if target("ARCH") == "x86_64" && target("OS") == "linux" {
+        println!("cargo::rustc-link-arg-bins=-Wl,--entry=cloison_entry");
+    }
+}
