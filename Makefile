@@ -29,7 +29,7 @@ conformance: build
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build static test lint test-it demo conformance bench lines clean
+.PHONY: help deps build static test lint test-it demo conformance bench ledger lines clean
 
 help: ## this list
 	@awk '/^## / { said = substr($$0, 4) } \
@@ -73,6 +73,9 @@ bench: build ## time every verb beside RUNTIMES="crun=/usr/bin/crun runc=/usr/sb
 	@tests/deps $(BENCH_PACKAGES)
 	@tests/bench/bench --cloison $(BINARY) $(if $(RUNTIMES),--runtimes "$(RUNTIMES)") \
 		$(if $(RESULTS),--results "$(RESULTS)") $(ARGS)
+
+ledger: ## what runtime-spec demands: rows, tests, and what has none (specs/52-ledger.md)
+	$(CARGO) test --locked --quiet --test ledger -- --nocapture --test-threads 1
 
 lines: ## how much code there is, and where
 	@tests/lines src tests examples

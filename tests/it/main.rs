@@ -30,6 +30,7 @@ mod hooks;
 mod hostile;
 mod idmap;
 mod lifecycle;
+mod lsm;
 mod mounts;
 mod namespaces;
 mod net_devices;
@@ -95,6 +96,7 @@ fn all() -> Vec<harness::Test> {
         ("sysctl", sysctl::tests()),
         ("paths", paths::tests()),
         ("seccomp", seccomp::tests()),
+        ("lsm", lsm::tests()),
         ("notify", notify::tests()),
         ("net_devices", net_devices::tests()),
         ("cgroups", cgroups::tests()),
