@@ -28,6 +28,7 @@ pub mod probe;
 mod rootfs;
 pub mod runner;
 mod sandbox;
+pub mod trace;
 pub mod tty;
 
 pub use bundle::Bundle;
