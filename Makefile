@@ -6,9 +6,9 @@ CARGO   ?= cargo
 
 # What each target needs beyond Rust; tests/deps installs what is missing.
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) busybox-static python3 util-linux
+TEST_PACKAGES  := $(BUILD_PACKAGES) busybox-static python3 strace util-linux
 DEMO_PACKAGES  := $(BUILD_PACKAGES) busybox-static jq
-BENCH_PACKAGES := $(TEST_PACKAGES) crun runc strace
+BENCH_PACKAGES := $(TEST_PACKAGES) crun runc
 ALL_PACKAGES   := $(sort $(TEST_PACKAGES) $(DEMO_PACKAGES) $(BENCH_PACKAGES) debootstrap)
 
 # Another runtime to aim test-it and conformance at; empty means this one.
@@ -29,7 +29,7 @@ conformance: build
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build static test lint test-it faults demo conformance bench hot lines clean
+.PHONY: help deps build static test lint test-it faults demo conformance bench budgets hot ledger lines clean
 
 help: ## this list
 	@awk '/^## / { said = substr($$0, 4) } \
@@ -81,6 +81,13 @@ bench: build ## time every verb beside RUNTIMES="crun=/usr/bin/crun runc=/usr/sb
 hot: ## write link/hot.ld anew: which functions the verbs call, for the linker to lay side by side
 	@tests/deps $(TEST_PACKAGES)
 	@tests/bench/hot
+
+budgets: build ## whether the release binary keeps within tests/budgets.table
+	@tests/deps $(TEST_PACKAGES)
+	@tests/bench/budgets $(BINARY)
+
+ledger: ## what runtime-spec demands: rows, tests, and what has none (specs/52-ledger.md)
+	$(CARGO) test --locked --quiet --test ledger -- --nocapture --test-threads 1
 
 lines: ## how much code there is, and where
 	@tests/lines src tests examples

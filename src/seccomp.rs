@@ -113,6 +113,14 @@ pub enum Error {
         /// What the library says.
         source: SeccompError,
     },
+    /// The configuration wants to know (`run.oci.seccomp_fail_unknown_syscall`).
+    #[error("/linux/seccomp/syscalls/{index}: {name:?} is no system call that is known")]
+    Unknown {
+        /// Position in `/linux/seccomp/syscalls`.
+        index: usize,
+        /// The name.
+        name: String,
+    },
     /// Two rules disagree on the same calls with the same conditions.
     #[error("/linux/seccomp/syscalls/{index}: {name:?} has another action in an earlier rule")]
     Conflict {
@@ -160,6 +168,12 @@ pub fn compile(profile: &Profile) -> Result<(Program, Vec<Warning>), Error> {
     let architectures = add_architectures(&mut context, profile, &mut warnings)?;
     for rule in &profile.rules {
         add_rule(&mut context, profile.default, rule, &mut warnings)?;
+    }
+    if profile.refuse_unknown
+        && let Some(Warning::Unknown { index, name }) =
+            warnings.iter().find(|warning| matches!(warning, Warning::Unknown { .. }))
+    {
+        return Err(Error::Unknown { index: *index, name: name.clone() });
     }
     let mut filter = prologue::of(profile, &architectures);
     filter.extend(export(&context)?);

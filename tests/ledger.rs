@@ -1,166 +1,181 @@
-//! The ledgers in specs/: tables whose last column, `tests`, names the tests
-//! that show what a row says. A name is a path as the suites print it:
-//! `hostile::NAME` for an integration test, `sys::resolve::tests::NAME` for a
-//! unit test, `golden::NAME` for another file of `tests/`.
+//! The ledger of the runtime-spec (specs/52-ledger.md): each row names a module and tests that
+//! exist, and a row without a test gives its reason.
 //!
-//! Names that are wrong, rows without a test or a reason, and tests of hostile
-//! input that no row names are faults.
+//! `make ledger` prints the counts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs
+)]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a row says that no test can show; a reason follows.
-const EXEMPT: &str = "nothing to test: ";
-
-/// Modules of integration tests that exist for the ledger.
-const WHOLE: [&str; 5] = ["hostile", "hostile_exec", "exchange", "sight", "leaks"];
+/// One row of a table.
+struct Row {
+    /// The document of the specification.
+    document: String,
+    section: String,
+    level: String,
+    module: String,
+    tests: String,
+}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// The Rust files below a directory.
-fn sources(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).expect("list").map(|entry| entry.expect("entry").path());
-    let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    let below = dirs.iter().flat_map(|dir| sources(dir));
-    files
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
-        .chain(below)
-        .collect()
-}
-
-/// A row of a ledger: its first cell and its last.
-struct Row {
-    what: String,
-    tests: String,
-}
-
-/// The rows of all tables of a paper whose last column is called `tests`.
-fn rows(paper: &str) -> Vec<Row> {
-    let text = read(&root().join("specs").join(paper));
+fn rows() -> Vec<Row> {
+    let text = fs::read_to_string(root().join("specs/52-ledger.md")).expect("read the ledger");
+    let mut document = String::new();
     let mut rows = Vec::new();
-    let mut within = false;
     for line in text.lines() {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        match (line.starts_with('|'), cells.last()) {
-            (false, _) => within = false,
-            (true, Some(&"tests")) => within = true,
-            (true, Some(tests)) if within && !line.starts_with("|---") => {
-                rows.push(Row { what: cells[0].to_owned(), tests: (*tests).to_owned() });
-            }
-            _ => {}
+        if let Some(heading) = line.strip_prefix("## ") {
+            document = heading.to_owned();
         }
+        let Some(cells) = line.strip_prefix("| ") else { continue };
+        let cells: Vec<&str> = cells.trim_end_matches(" |").split(" | ").collect();
+        let [section, level, _, module, tests] = cells[..] else {
+            panic!("not five cells: {line}")
+        };
+        if section == "section" {
+            continue;
+        }
+        rows.push(Row {
+            document: document.clone(),
+            section: section.to_owned(),
+            level: level.to_owned(),
+            module: module.to_owned(),
+            tests: tests.to_owned(),
+        });
     }
+    assert!(rows.len() > 100, "the ledger is not where it was");
     rows
 }
 
-/// The names in `tests![…]`, and those of tables that are tests row by row.
-fn integration_tests() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for file in sources(&root().join("tests/it")) {
-        let module = file.file_stem().expect("a name").to_string_lossy().into_owned();
-        let text = read(&file);
-        if let Some((_, list)) = text.split_once("\ntests![") {
-            let (list, _) = list.split_once("];").expect("an end");
-            let listed = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-            names.extend(listed.map(|name| format!("{module}::{name}")));
-        } else if text.contains("pub fn tests() -> Vec<Test>") {
-            let quoted = text.split('"').skip(1).step_by(2).filter(|word| is_name(word));
-            for name in quoted {
-                for group in ["", "configuration::", "command_line::"] {
-                    names.insert(format!("{module}::{group}{name}"));
-                }
-            }
+impl Row {
+    fn place(&self) -> String {
+        format!("{}, {}", self.document, self.section)
+    }
+
+    fn tests(&self) -> impl Iterator<Item = &str> {
+        self.tests.split(", ").filter(|_| !self.is_open())
+    }
+
+    /// Whether it says why there is no test.
+    fn is_open(&self) -> bool {
+        self.tests.starts_with("none: ")
+    }
+}
+
+/// The file of a module below src, named as in code.
+fn module_file(module: &str) -> Option<PathBuf> {
+    let base = root().join("src").join(module.replace("::", "/"));
+    [base.with_extension("rs"), base.join("mod.rs")].into_iter().find(|file| file.is_file())
+}
+
+/// Whether a file of tests/it has the function and names it a second time, in its list.
+fn lists(file: &Path, name: &str) -> bool {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    text.contains(&format!("fn {name}(")) && words.filter(|word| *word == name).count() > 1
+}
+
+/// Whether a file of src has the function and marks it as a test.
+fn marks(file: &Path, name: &str) -> bool {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let at = text.find(&format!("fn {name}("));
+    at.is_some_and(|at| text[..at].trim_end().ends_with("#[test]"))
+}
+
+/// Whether a test of that name, as the suites print it, is in the sources.
+fn exists(test: &str) -> bool {
+    let Some((module, name)) = test.rsplit_once("::") else { return false };
+    match module {
+        "configuration" | "command_line" => {
+            let file = root().join("tests/it/bad_input.rs");
+            let text = fs::read_to_string(file).unwrap_or_default();
+            text.contains(&format!("\"{name}\""))
+        }
+        "golden" => root().join("tests/golden/cases").join(name).with_extension("txt").is_file(),
+        _ => {
+            let integration = root().join("tests/it").join(module).with_extension("rs");
+            let own = module_file(module);
+            let beside = root().join("src").join(module.replace("::", "/")).join("tests.rs");
+            let unit = own.is_some_and(|file| marks(&file, name)) || marks(&beside, name);
+            unit || lists(&integration, name)
         }
     }
-    names
-}
-
-fn is_name(word: &str) -> bool {
-    word.contains('_')
-        && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-}
-
-/// Functions marked `#[test]`, by the path that libtest prints, those of
-/// `tests/` after the name of their program.
-fn unit_tests() -> BTreeSet<String> {
-    let src = root().join("src");
-    let own = sources(&src).into_iter().map(|file| {
-        let path = file.strip_prefix(&src).expect("below src").with_extension("");
-        let mut parts: Vec<_> =
-            path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-        parts.retain(|part| part != "mod" && part != "lib");
-        if parts.last().is_none_or(|last| last != "tests") {
-            parts.push("tests".to_owned());
-        }
-        (parts.join("::"), file)
-    });
-    let entries = fs::read_dir(root().join("tests")).expect("list").flatten().map(|e| e.path());
-    let programs = entries.filter_map(|path| {
-        let name = path.file_stem()?.to_string_lossy().into_owned();
-        let file = if path.is_dir() { path.join("main.rs") } else { path };
-        (file.exists() && file.extension().is_some_and(|e| e == "rs")).then_some((name, file))
-    });
-    let mut names = BTreeSet::new();
-    for (module, file) in own.chain(programs) {
-        let text = read(&file);
-        for (at, _) in text.match_indices("#[test]") {
-            let name = text[at..].split_once("fn ").and_then(|(_, rest)| rest.split_once('('));
-            names.extend(name.map(|(name, _)| format!("{module}::{name}")));
-        }
-    }
-    names
-}
-
-fn known() -> BTreeSet<String> {
-    let mut known = integration_tests();
-    known.extend(unit_tests());
-    assert!(known.len() > 500, "the tests are not where they were: {}", known.len());
-    known
-}
-
-/// What is wrong with the ledgers of a paper.
-fn faults(paper: &str) -> Vec<String> {
-    let (known, rows) = (known(), rows(paper));
-    assert!(!rows.is_empty(), "{paper} has no ledger");
-    let mut faults = Vec::new();
-    for Row { what, tests } in &rows {
-        if tests.strip_prefix(EXEMPT).is_some_and(|reason| !reason.is_empty()) {
-            continue;
-        }
-        let missing = tests.split(", ").filter(|name| !known.contains(*name));
-        faults.extend(missing.map(|name| format!("{paper}: {what}: no such test: {name:?}")));
-    }
-    faults
-}
-
-#[track_caller]
-fn none(faults: &[String]) {
-    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
 #[test]
-fn every_row_of_the_security_ledgers_names_tests_that_exist() {
-    none(&faults("60-security.md"));
-}
-
-#[test]
-fn every_test_of_hostile_input_is_named_in_a_ledger() {
-    let rows = rows("60-security.md");
-    let named: BTreeSet<&str> = rows.iter().flat_map(|row| row.tests.split(", ")).collect();
-    let tests = integration_tests();
-    let ours = tests
+fn every_module_exists() {
+    let missing: Vec<_> = rows()
         .iter()
-        .filter(|name| name.split_once("::").is_some_and(|(module, _)| WHOLE.contains(&module)));
-    let lost = ours.filter(|name| !named.contains(name.as_str()));
-    none(&lost.map(|name| format!("no ledger names {name}")).collect::<Vec<_>>());
+        .filter(|row| module_file(&row.module).is_none())
+        .map(|row| format!("{}: {}", row.place(), row.module))
+        .collect();
+    assert!(missing.is_empty(), "no such module:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_test_exists() {
+    let missing: Vec<_> = rows()
+        .iter()
+        .flat_map(|row| {
+            let tests = row.tests().filter(|test| !exists(test));
+            tests.map(|test| format!("{}: {test}", row.place())).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(missing.is_empty(), "no such test:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn levels_are_those_of_rfc_2119() {
+    for row in rows() {
+        let known = ["MUST", "MUST NOT", "SHOULD", "SHOULD NOT"];
+        assert!(known.contains(&row.level.as_str()), "{}: {}", row.place(), row.level);
+    }
+}
+
+#[test]
+fn a_name_that_is_nobodys_is_found_out() {
+    assert!(exists("hooks::each_kind_runs_in_its_operation"));
+    assert!(exists("plan::hooks::absent_is_empty"));
+    assert!(!exists("hooks::nobody") && !exists("nowhere::absent_is_empty"));
+    assert!(!exists("configuration::nobody") && !exists("plan::hooks::resolve"));
+    assert_eq!(module_file("plan::nowhere"), None);
+}
+
+#[test]
+fn counts() {
+    let mut counts: BTreeMap<String, [usize; 4]> = BTreeMap::new();
+    let mut open = Vec::new();
+    let mut tests = std::collections::BTreeSet::new();
+    let rows = rows();
+    for row in &rows {
+        let count = counts.entry(row.document.clone()).or_default();
+        count[0] += 1;
+        count[1] += usize::from(row.level.starts_with("MUST"));
+        count[2] += usize::from(row.level.starts_with("SHOULD"));
+        count[3] += usize::from(!row.is_open());
+        if row.is_open() {
+            open.push(format!("  {}: {}", row.place(), row.tests));
+        }
+        tests.extend(row.tests().map(str::to_owned));
+    }
+    println!("{:<20} {:>5} {:>6} {:>7} {:>7}", "document", "rows", "MUST", "SHOULD", "tested");
+    let mut all = [0; 4];
+    for (document, count) in &counts {
+        let [rows, must, should, tested] = count;
+        println!("{document:<20} {rows:>5} {must:>6} {should:>7} {tested:>7}");
+        all.iter_mut().zip(count).for_each(|(sum, one)| *sum += one);
+    }
+    let [rows, must, should, tested] = all;
+    println!("{:<20} {rows:>5} {must:>6} {should:>7} {tested:>7}", "all");
+    println!("{} tests; rows without one:\n{}", tests.len(), open.join("\n"));
 }

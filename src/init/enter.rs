@@ -70,6 +70,7 @@ fn story(plan: &ExecPlan, entry: &mut Entry) -> Result<Infallible, Failure> {
     }
     sys::process::setns(entry.container.as_fd(), entry.namespaces).at(Step::EnterNamespaces, 0)?;
     if let Some(ids) = plan.users {
+        namespaces::leave_groups()?;
         namespaces::take_ids(ids)?;
     }
     if let Some(root) = &entry.root {

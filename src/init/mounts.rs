@@ -122,7 +122,10 @@ impl Item<'_> {
         let target = self.target(Missing::Directory)?;
         // A copy has to be written before the mount may become read-only.
         let at_once = if fs.copy_up == CopyUp::No { self.mount.attributes.set } else { 0 };
-        let tree = self.create(fs, at_once)?;
+        let tree = match (self.create(fs, at_once), fs.stand_in) {
+            (Err(failure), Some(path)) if failure.errno == Errno::EPERM => self.stand_in(path)?,
+            (made, _) => made?,
+        };
         self.check_target(target.as_fd(), tree.as_fd())?;
         if fs.copy_up == CopyUp::Yes {
             copy_up(target.as_fd(), tree.as_fd()).at(Step::MountCopyUp, self.index)?;
@@ -153,6 +156,18 @@ impl Item<'_> {
         }
         told(Step::MountCreate, context.create())?;
         context.mount(attributes).at(Step::MountCreate, self.index)
+    }
+
+    /// A copy of what the caller sees there, with the attributes of the mount.
+    fn stand_in(&self, path: &CStr) -> Result<OwnedFd, Failure> {
+        let tree =
+            mount::clone_tree(fd::cwd(), path, Reach::Tree).at(Step::MountSource, self.index)?;
+        if let Some((kind, _)) = self.plan.rootfs.bind_propagation() {
+            mount::set_propagation(tree.as_fd(), Reach::Tree, kind)
+                .at(Step::MountPropagation, self.index)?;
+        }
+        self.change(tree.as_fd(), self.mount.attributes, Reach::Tree)?;
+        Ok(tree)
     }
 
     /// Attributes and propagation, before the mount can be seen by anybody.

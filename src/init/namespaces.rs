@@ -66,16 +66,23 @@ pub(super) fn become_root(plan: &Plan) -> Result<(), Failure> {
     if !plan.namespaces.has(Kind::User) {
         return Ok(());
     }
+    if !plan.keeps_groups() {
+        leave_groups()?;
+    }
     take_ids(plan.id_maps.as_ref().map_or((0, 0), IdMaps::root))
 }
 
-/// Becomes that user and group of the user namespace, without further groups.
-pub(super) fn take_ids((uid, gid): (u32, u32)) -> Result<(), Failure> {
+/// Leaves the supplementary groups of the caller.
+pub(super) fn leave_groups() -> Result<(), Failure> {
     match sys::cred::setgroups(&[]) {
         // Denied in namespaces that an ordinary user made (user_namespaces(7)).
-        Ok(()) | Err(Errno::EPERM) => {}
-        other => return other.at(Step::BecomeRoot, 0),
+        Ok(()) | Err(Errno::EPERM) => Ok(()),
+        other => other.at(Step::BecomeRoot, 0),
     }
+}
+
+/// Becomes that user and group of the user namespace.
+pub(super) fn take_ids((uid, gid): (u32, u32)) -> Result<(), Failure> {
     sys::cred::setresgid(gid).at(Step::BecomeRoot, 0)?;
     sys::cred::setresuid(uid).at(Step::BecomeRoot, 0)?;
     // A change of ids clears both (prctl(2)).

@@ -2,7 +2,7 @@
 
 use super::At;
 use super::paths::write_proc;
-use crate::plan::{Descriptors, ProcessPlan};
+use crate::plan::{Descriptors, ProcessPlan, lsm};
 use crate::sys::cred::{self, CapSets};
 use crate::sys::fd::{self, Decimal, PathBuffer};
 use crate::sys::mount::FsContext;
@@ -45,7 +45,7 @@ pub(super) fn limit(
         write_oom_score(procfs.as_fd(), value).at(Step::OomScore, 0)?;
     }
     if let Some(procfs) = procfs {
-        write_labels(wanted, procfs.as_fd()).at(Step::Label, 0)?;
+        write_labels(wanted, procfs.as_fd())?;
     }
     for limit in &wanted.rlimits {
         // Raised while that is still permitted, lowered by `lower_limits`: init itself opens
@@ -112,18 +112,20 @@ fn write_oom_score(procfs: BorrowedFd<'_>, value: i32) -> sys::Result<()> {
     write_proc(procfs, own_file(b"oom_score_adj")?.as_c_str(), text.as_bytes())
 }
 
-fn write_labels(wanted: &ProcessPlan, procfs: BorrowedFd<'_>) -> sys::Result<()> {
+fn write_labels(wanted: &ProcessPlan, procfs: BorrowedFd<'_>) -> Result<(), Failure> {
+    let write = |path: &[u8], label: &[u8]| {
+        own_file(path).and_then(|path| write_proc(procfs, path.as_c_str(), label))
+    };
     if let Some(profile) = &wanted.lsm.apparmor {
-        match write_proc(procfs, own_file(b"attr/apparmor/exec")?.as_c_str(), profile) {
+        match write(b"attr/apparmor/exec", profile) {
             // Before Linux 5.8 the module has no directory of its own.
-            Err(Errno::ENOENT) => {
-                write_proc(procfs, own_file(b"attr/exec")?.as_c_str(), profile)?;
-            }
-            other => other?,
+            Err(Errno::ENOENT) => write(b"attr/exec", profile),
+            other => other,
         }
+        .at(Step::Label, lsm::APPARMOR)?;
     }
     if let Some(label) = &wanted.lsm.selinux {
-        write_proc(procfs, own_file(b"attr/exec")?.as_c_str(), label.to_bytes())?;
+        write(b"attr/exec", label.to_bytes()).at(Step::Label, lsm::SELINUX)?;
     }
     Ok(())
 }
@@ -146,10 +148,12 @@ pub(super) fn change_identity(wanted: &ProcessPlan) -> Result<(), Failure> {
         }
     }
     cred::keep_capabilities().at(Step::Capabilities, 0)?;
-    match cred::setgroups(&process.additional_gids) {
-        // Where setgroups is denied there are no groups to get rid of.
-        Err(Errno::EPERM) if wanted.setgroups_denied && process.additional_gids.is_empty() => {}
-        other => other.at(Step::Groups, 0)?,
+    if !wanted.keep_groups {
+        match cred::setgroups(&process.additional_gids) {
+            // Where setgroups is denied there are no groups to get rid of.
+            Err(Errno::EPERM) if wanted.setgroups_denied && process.additional_gids.is_empty() => {}
+            other => other.at(Step::Groups, 0)?,
+        }
     }
     cred::setresgid(process.gid).at(Step::Gid, 0)?;
     cred::setresuid(process.uid).at(Step::Uid, 0)?;

@@ -5,7 +5,7 @@ use super::Error;
 use crate::error::describe;
 use crate::plan::exec::ExecPlan;
 use crate::plan::process::Search;
-use crate::plan::{Plan, ProcessPlan, mounts::Content, mounts::Mount};
+use crate::plan::{Plan, ProcessPlan, lsm, mounts::Content, mounts::Mount};
 use crate::state::Record;
 use crate::sys::Errno;
 use crate::wire::{Failure, Step};
@@ -196,7 +196,7 @@ fn of_process(wanted: Option<&ProcessPlan>, step: Step, item: usize) -> What {
         Step::IoPriority => value("/process/ioPriority", None),
         Step::MemoryPolicy => value("/linux/memoryPolicy", None),
         Step::Personality => value("/linux/personality", None),
-        Step::Label => value("/process", None),
+        Step::Label => value(lsm::pointer(item), None),
         Step::Groups => value("/process/user/additionalGids", None),
         Step::Gid => value("/process/user/gid", process.map(|p| p.gid.to_string())),
         Step::Uid => value("/process/user/uid", process.map(|p| p.uid.to_string())),
@@ -281,9 +281,10 @@ fn hint(failure: &Failure) -> Option<&'static str> {
             Some("the image has a link or a file there")
         }
         (Step::MountCreate, Errno::ENODEV) => Some("the kernel does not know this file system"),
-        (Step::MountCreate, Errno::EPERM) => {
-            Some("this file system may need a user namespace that owns the namespace it shows")
-        }
+        (Step::MountCreate, Errno::EPERM) => Some(
+            "in a user namespace a file system is given to the owner of the namespace that it \
+             shows, and proc and sysfs only where nothing covers a part of the caller's own",
+        ),
         (Step::Rlimit, Errno::EPERM) => {
             Some("raising a hard limit needs CAP_SYS_RESOURCE, which the runtime lacks")
         }
@@ -299,7 +300,7 @@ fn hint(failure: &Failure) -> Option<&'static str> {
         (Step::Keyring, Errno::EDQUOT) => {
             Some("the quota of keys is used up: see kernel.keys.maxkeys, or use --no-new-keyring")
         }
-        (Step::Label, Errno::ENOENT) => {
+        (Step::Label, Errno::ENOENT | Errno::EINVAL) => {
             Some("the profile is not loaded, or the security module is off on this host")
         }
         (Step::PivotRoot, Errno::EINVAL) => {

@@ -34,6 +34,9 @@ pub enum Error {
         /// `uidMappings` or `gidMappings`.
         list: &'static str,
     },
+    /// Other groups than those that are to be kept.
+    #[error("/process/user/additionalGids: contradicts /annotations/run.oci.keep_original_groups")]
+    GroupsKept,
     /// No kernel interface can take such a string.
     #[error("{pointer}: {value:?} contains a NUL byte")]
     Nul {
@@ -113,6 +116,12 @@ pub fn across(plan: &Plan) -> Result<(), Error> {
     }
     if namespaces.is_new(Kind::User) {
         ids_are_mapped(plan)?;
+    }
+    if let Some(wanted) = &plan.process
+        && wanted.keep_groups
+        && !wanted.process.additional_gids.is_empty()
+    {
+        return Err(Error::GroupsKept);
     }
     let restricted = [
         ("/linux/maskedPaths", !plan.masked_paths.is_empty()),

@@ -173,6 +173,8 @@ pub fn resolve(loaded: &Loaded, around: Surroundings<'_>) -> Result<ExecPlan, Er
         own_users: around.users.is_some(),
         within_users: around.within_users,
         descriptors: around.descriptors,
+        // They would be those of whoever enters.
+        keep_groups: false,
     };
     let wanted = resolve_process(&loaded.spec, means, &mut warnings)?;
     let wanted = wanted.ok_or(super::process::Error::NoArgs)?;

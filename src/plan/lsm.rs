@@ -9,6 +9,16 @@ use std::ffi::CString;
 use oci_spec::runtime::Process;
 use thiserror::Error;
 
+/// The item of a failure of [`crate::wire::Step::Label`]: the profile of AppArmor.
+pub const APPARMOR: usize = 0;
+/// As [`APPARMOR`], the label of SELinux.
+pub const SELINUX: usize = 1;
+
+/// Where the text of an item stands in config.json.
+pub fn pointer(item: usize) -> &'static str {
+    if item == SELINUX { SELINUX_POINTER } else { APPARMOR_POINTER }
+}
+
 const APPARMOR_POINTER: &str = "/process/apparmorProfile";
 const SELINUX_POINTER: &str = "/process/selinuxLabel";
 const MOUNT_POINTER: &str = "/linux/mountLabel";
@@ -23,8 +33,7 @@ pub struct Lsm {
     /// Written as they are, in one write, to /proc/self/attr/apparmor/exec
     /// (attr/exec before Linux 5.8): `exec NAME`.
     pub apparmor: Option<Box<[u8]>>,
-    /// Written as it is to /proc/self/attr/exec, and to attr/keycreate for the
-    /// session keyring.
+    /// Written as it is to /proc/self/attr/exec.
     pub selinux: Option<CString>,
     /// The SELinux context of mounts: the value of the `context` option of
     /// file systems made for the container (tmpfs, mqueue, ...), unquoted.

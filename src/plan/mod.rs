@@ -4,6 +4,7 @@
 //! config.json, each in a module of its own. It performs no I/O; the same input gives the same
 //! plan. A refusal names the JSON pointer of what is refused.
 
+pub mod annotations;
 pub mod caps;
 pub mod cgroup;
 pub mod check;
@@ -92,6 +93,8 @@ pub struct Plan {
     pub descriptors: Descriptors,
     /// Directory on the host of the socket on which the program tells that it is ready.
     pub readiness: Option<PathBuf>,
+    /// A listening local socket that gets a pidfd of the first process.
+    pub pidfd_receiver: Option<PathBuf>,
     /// What was asked for and means nothing.
     pub warnings: Vec<String>,
 }
@@ -121,6 +124,8 @@ pub struct ProcessPlan {
     pub grantable: Grantable,
     /// Whether setgroups(2) may be denied, as in user namespaces that ordinary users make.
     pub setgroups_denied: bool,
+    /// Whether it keeps the supplementary groups of the caller.
+    pub keep_groups: bool,
 }
 
 impl ProcessPlan {
@@ -190,6 +195,11 @@ impl Plan {
         !self.sysctls.is_empty() || self.process.as_ref().is_some_and(ProcessPlan::writes_procfs)
     }
 
+    /// Whether the program keeps the supplementary groups of the caller.
+    pub fn keeps_groups(&self) -> bool {
+        self.process.as_ref().is_some_and(|wanted| wanted.keep_groups)
+    }
+
     /// The OOM score that the launcher writes: in a user namespace init may not.
     pub fn launcher_scores(&self) -> Option<i32> {
         let wanted = self.process.as_ref().filter(|_| self.namespaces.has(Kind::User))?;
@@ -235,6 +245,8 @@ pub struct Request<'a> {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // each is the error of the module of that name
 pub enum Error {
+    #[error(transparent)]
+    Annotations(#[from] annotations::Error),
     #[error(transparent)]
     Namespaces(#[from] namespaces::Error),
     #[error(transparent)]
@@ -284,6 +296,8 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     let linux = spec.linux().as_ref();
     let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
 
+    let (wishes, told) = annotations::resolve(spec.annotations().as_ref())?;
+    warnings.extend(told.iter().map(ToString::to_string));
     let namespaces =
         namespaces::resolve(linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default())?;
     check::stray_id_maps(spec, &namespaces)?;
@@ -325,6 +339,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         own_users: namespaces.has(Kind::User),
         within_users: host.outer_uid.is_some(),
         descriptors: request.descriptors,
+        keep_groups: wishes.keep_groups,
     };
     let mut process = resolve_process(spec, means, &mut warnings)?;
     if let (Some(wanted), Some(_)) = (&mut process, request.readiness) {
@@ -335,7 +350,8 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         bundle: request.bundle,
         cgroups: &mounts::CgroupView::of(&cgroup, &host.cgroups, namespaces.has(Kind::Cgroup)),
         own_users: namespaces.has(Kind::User),
-        label: label.as_deref().filter(|_| host.selinux),
+        label: label.as_deref().filter(|_| host.selinux).map(|label| (wishes.context, label)),
+        namespaces: &namespaces,
     };
     let mut asked = spec.mounts().clone().unwrap_or_default();
     asked.extend(request.readiness.map(readiness::mount));
@@ -390,12 +406,16 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
             linux.and_then(|l| l.masked_paths().as_deref()),
         )?,
         process,
-        seccomp: seccomp::resolve(linux.and_then(|l| l.seccomp().as_ref()))?,
+        seccomp: seccomp::resolve(
+            linux.and_then(|l| l.seccomp().as_ref()),
+            wishes.refuse_unknown_calls,
+        )?,
         hooks: hooks::resolve(spec.hooks().as_ref())?,
         cgroup,
         resctrl,
         descriptors: request.descriptors,
         readiness: request.readiness.map(Path::to_owned),
+        pidfd_receiver: wishes.pidfd_receiver,
         namespaces,
         warnings,
     };
@@ -416,6 +436,8 @@ struct Means {
     within_users: bool,
     /// Descriptors above the standard streams.
     descriptors: Descriptors,
+    /// Whether the program keeps the caller's supplementary groups.
+    keep_groups: bool,
 }
 
 fn resolve_process(
@@ -453,6 +475,7 @@ fn resolve_process(
         lsm,
         grantable,
         setgroups_denied: means.own_users || means.within_users,
+        keep_groups: means.keep_groups,
     }))
 }
 

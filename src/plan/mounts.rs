@@ -1,6 +1,7 @@
 //! `/mounts`: each entry as the content to attach, where, and with which attributes.
 
 use super::idmap::{self, IdMaps};
+use super::namespaces::{Kind, Namespaces};
 use super::paths::{self, ContainerPath};
 use crate::sys::mount::{AttrChange, Reach, attr, propagation};
 use std::ffi::{CStr, CString};
@@ -92,6 +93,9 @@ pub struct FileSystem {
     pub parameters: Vec<Parameter>,
     /// Whether what the mount covers is copied into it.
     pub copy_up: CopyUp,
+    /// A mount of the host that is bound, with all below it, where the kernel refuses (EPERM) to
+    /// make the file system.
+    pub stand_in: Option<&'static CStr>,
 }
 
 impl FileSystem {
@@ -128,8 +132,11 @@ pub struct Surroundings<'a> {
     pub cgroups: &'a CgroupView,
     /// Whether the container has a user namespace that is not the host's.
     pub own_users: bool,
-    /// SELinux label for file systems made for the container; `None` where SELinux is off.
-    pub label: Option<&'a CStr>,
+    /// SELinux' mount option and its value for file systems made for the container; `None` where
+    /// SELinux is off.
+    pub label: Option<(&'static CStr, &'a CStr)>,
+    /// The container's partitions.
+    pub namespaces: &'a Namespaces,
 }
 
 /// Why an entry of `/mounts` cannot be carried out.
@@ -249,6 +256,9 @@ const COVERABLE: [&str; 11] = [
 
 /// Kernel file systems whose superblock outlives or is shared beyond the mount: only the mount
 /// is made read-only, never the superblock.
+/// File systems that have labels of their own: SELinux takes no context for them.
+const UNLABELLED: [&CStr; 5] = [c"proc", c"sysfs", c"mqueue", c"cgroup", c"cgroup2"];
+
 const KERNEL_TYPES: [&CStr; 6] = [c"proc", c"sysfs", c"mqueue", c"devpts", c"cgroup", c"cgroup2"];
 
 /// Resolves every entry of `/mounts`.
@@ -419,19 +429,32 @@ impl Entry<'_> {
             source: self.c_string("source", source.as_os_str().as_bytes())?,
             parameters: self.parameters(options)?,
             copy_up: if options.copy_up { CopyUp::Yes } else { CopyUp::No },
+            stand_in: self.stand_in(fstype),
         };
         if options.copy_up && fstype != "tmpfs" {
             return Err(self.misplaced("tmpcopyup", "tmpfs"));
         }
         let kernel_type = KERNEL_TYPES.iter().any(|name| fs.is(name));
+        let labelled = !UNLABELLED.iter().any(|name| fs.is(name));
         if options.readonly && !kernel_type && !options.copy_up {
             fs.parameters.push(Parameter { key: c"ro".to_owned(), value: None });
         }
-        if let (Some(label), false) = (self.around.label, kernel_type) {
+        if let (Some((option, label)), true) = (self.around.label, labelled) {
             let value = Some(label.to_owned());
-            fs.parameters.push(Parameter { key: c"context".to_owned(), value });
+            fs.parameters.push(Parameter { key: option.to_owned(), value });
         }
         Ok(fs)
+    }
+
+    /// The caller's own file system, where a new one would show the same: the kernel gives new
+    /// ones only to the owner of the namespace that they show.
+    fn stand_in(&self, fstype: &str) -> Option<&'static CStr> {
+        let shared = |kind| !self.around.namespaces.has(kind);
+        match fstype {
+            "proc" if shared(Kind::Pid) => Some(c"/proc"),
+            "sysfs" if shared(Kind::Network) => Some(c"/sys"),
+            _ => None,
+        }
     }
 
     fn misplaced(&self, name: &str, only: &'static str) -> Error {

@@ -195,6 +195,8 @@ pub struct Profile {
     pub rules: Vec<Rule>,
     /// Present if and only if a rule notifies.
     pub listener: Option<Listener>,
+    /// Whether a system call that is not known is an error.
+    pub refuse_unknown: bool,
 }
 
 /// A refused profile.
@@ -279,7 +281,10 @@ pub enum Error {
 /// `TSYNC_ESRCH`, which is then added.
 ///
 /// `listenerPath` without a notifying rule is ignored (config-linux.md).
-pub fn resolve(asked: Option<&oci::LinuxSeccomp>) -> Result<Option<Profile>, Error> {
+pub fn resolve(
+    asked: Option<&oci::LinuxSeccomp>,
+    refuse_unknown: bool,
+) -> Result<Option<Profile>, Error> {
     let Some(asked) = asked else { return Ok(None) };
     if asked.listener_metadata().is_some() && asked.listener_path().is_none() {
         return Err(Error::MetadataWithoutListener);
@@ -307,6 +312,7 @@ pub fn resolve(asked: Option<&oci::LinuxSeccomp>) -> Result<Option<Profile>, Err
         flags: flags(asked.flags().as_deref(), listener.is_some()),
         rules,
         listener,
+        refuse_unknown,
     }))
 }
 
@@ -470,11 +476,11 @@ mod tests {
     }
 
     fn plan(value: Value) -> Profile {
-        resolve(Some(&parse(value))).unwrap().unwrap()
+        resolve(Some(&parse(value)), false).unwrap().unwrap()
     }
 
     fn refusal(value: Value) -> String {
-        resolve(Some(&parse(value))).unwrap_err().to_string()
+        resolve(Some(&parse(value)), false).unwrap_err().to_string()
     }
 
     fn with_rule(rule: Value) -> Value {
@@ -485,7 +491,7 @@ mod tests {
 
     #[test]
     fn absent_is_none() {
-        assert_eq!(resolve(None), Ok(None));
+        assert_eq!(resolve(None, false), Ok(None));
     }
 
     #[test]
@@ -498,6 +504,7 @@ mod tests {
                 flags: SPEC_ALLOW,
                 rules: vec![],
                 listener: None,
+                refuse_unknown: false,
             }
         );
     }

@@ -68,7 +68,7 @@ fn own(name: &str, arch: ScmpArch) -> Option<u32> {
 
 fn profile(value: Value) -> Profile {
     let asked = serde_json::from_value(value).unwrap();
-    plan::seccomp::resolve(Some(&asked)).unwrap().unwrap()
+    plan::seccomp::resolve(Some(&asked), false).unwrap().unwrap()
 }
 
 struct Compiled {

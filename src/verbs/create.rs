@@ -234,8 +234,8 @@ fn wish(
     Ok(Wish {
         until,
         handover: handover(
-            &request.console_socket,
-            &request.pidfd_socket,
+            request.console_socket.as_ref(),
+            request.pidfd_socket.as_ref().or(plan.pidfd_receiver.as_ref()),
             request.pid_file.as_deref(),
         )?,
         timing: Timing::default(),
@@ -259,13 +259,12 @@ pub(super) fn check_terminal(
 
 /// Connects to everybody who is to be told of the process.
 pub(super) fn handover(
-    console: &Option<PathBuf>,
-    pidfd: &Option<PathBuf>,
+    console: Option<&PathBuf>,
+    pidfd: Option<&PathBuf>,
     pid_file: Option<&Path>,
 ) -> Result<Handover, RequestError> {
-    let connect = |option, path: &Option<PathBuf>| {
-        path.as_deref().map(|path| connect(option, path)).transpose()
-    };
+    let connect =
+        |option, path: Option<&PathBuf>| path.map(|path| connect(option, path)).transpose();
     Ok(Handover {
         console_socket: connect("--console-socket", console)?,
         pid_file: pid_file.map(Path::to_owned),

@@ -84,8 +84,8 @@ pub fn exec(context: &Context, request: &ExecRequest, warn: Warn<'_>) -> Result<
     descriptors::check(descriptors)?;
     let wish = EnterWish {
         handover: handover(
-            &request.console_socket,
-            &request.pidfd_socket,
+            request.console_socket.as_ref(),
+            request.pidfd_socket.as_ref(),
             request.pid_file.as_deref(),
         )?,
         below: request.below.clone(),

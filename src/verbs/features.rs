@@ -9,10 +9,7 @@ use serde::Serialize;
 
 use crate::plan::hooks::Point;
 use crate::plan::namespaces::Kind;
-use crate::plan::{caps, mounts, sched, seccomp};
-
-/// Annotations of config.json that change what is done on the host: none is acted on.
-const UNSAFE_ANNOTATIONS: &[&str] = &[];
+use crate::plan::{annotations, caps, mounts, sched, seccomp};
 
 /// The version of this crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -39,7 +36,7 @@ pub struct Features {
     /// Name and version of the implementation.
     pub annotations: BTreeMap<&'static str, &'static str>,
     /// Annotations that an engine should not take from strangers.
-    pub potentially_unsafe_config_annotations: &'static [&'static str],
+    pub potentially_unsafe_config_annotations: Vec<&'static str>,
 }
 
 /// features-linux.md.
@@ -145,7 +142,7 @@ pub fn features() -> Features {
         mount_options: mounts::OPTIONS,
         linux: linux(),
         annotations: BTreeMap::from([("cloison.version", VERSION), ("cloison.commit", commit())]),
-        potentially_unsafe_config_annotations: UNSAFE_ANNOTATIONS,
+        potentially_unsafe_config_annotations: annotations::acted_on(),
     }
 }
 
@@ -252,6 +249,35 @@ mod tests {
         let capabilities = json!({"bounding": features.linux.capabilities});
         let process = json!({"cwd": "/", "user": {}, "capabilities": capabilities});
         reads(json!({"ociVersion": "1.3.0", "process": process}));
+    }
+
+    /// FEA-1
+    #[test]
+    fn annotations_that_are_acted_on_are_listed() {
+        let listed = features().potentially_unsafe_config_annotations;
+        assert!(listed.contains(&"org.systemd.property."), "a prefix ends with a dot");
+        assert!(listed.contains(&"run.oci.keep_original_groups"));
+        assert!(!listed.contains(&"run.oci.handler"));
+    }
+
+    /// FEA-2: what is left to the file system is in no table of ours.
+    #[test]
+    fn no_option_is_left_to_the_file_system() {
+        for option in features().mount_options {
+            assert!(!option.contains('='), "{option}");
+        }
+        for option in ["size", "mode", "uid", "gid", "lowerdir", "hidepid"] {
+            assert!(!features().mount_options.contains(&option), "{option}");
+        }
+    }
+
+    #[test]
+    fn both_versions_are_accepted() {
+        let features = features();
+        for version in [features.oci_version_min, features.oci_version_max] {
+            crate::spec::parse(json!({"ociVersion": version}).to_string().as_bytes()).unwrap();
+        }
+        assert!(features.oci_version_min <= features.oci_version_max);
     }
 
     /// FEA-3: each section that is claimed stands for a config that is carried out.

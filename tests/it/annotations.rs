@@ -12,6 +12,11 @@ tests![
     annotations_may_be_missing_or_empty,
     the_bundle_is_absolute,
     created_is_a_time,
+    groups_of_the_caller_can_be_kept,
+    a_pidfd_goes_to_its_receiver,
+    unknown_system_calls_can_be_refused,
+    a_handler_is_refused_by_name,
+    what_has_no_effect_is_told,
 ];
 
 fn the_state_names_what_it_is_about() -> Outcome {
@@ -81,5 +86,86 @@ fn created_is_a_time() -> Outcome {
         let owner = &state["owner"];
         assert!(owner.is_string() || owner.is_null(), "{state}");
     }
+    Ok(())
+}
+
+fn known() -> Outcome {
+    needs::other_than("runc", "does not know run.oci annotations")
+}
+
+/// ANN-1
+fn groups_of_the_caller_can_be_kept() -> Outcome {
+    known()?;
+    needs::path("/usr/bin/setpriv")?;
+    let groups = |bundle: Bundle| {
+        bundle.write();
+        let (root, dir, runtime) =
+            (bundle.sandbox().root(), bundle.dir(), crate::harness::runtime_path());
+        let line = [
+            "--groups",
+            "7,8",
+            runtime.to_str().unwrap(),
+            "--root",
+            root.to_str().unwrap(),
+            "run",
+            "--bundle",
+            dir.to_str().unwrap(),
+            bundle.id(),
+        ];
+        let setpriv = std::path::Path::new("/usr/bin/setpriv");
+        bundle.sandbox().program(setpriv, &line).finish().ok().stdout
+    };
+    let bundle = || Bundle::new().args(&["grep", "^Groups:", "/proc/self/status"]);
+    assert_eq!(groups(bundle()).trim(), "Groups:");
+    let kept = bundle().set("/annotations", json!({"run.oci.keep_original_groups": "1"}));
+    assert_eq!(groups(kept).trim(), "Groups:\t7 8");
+    Ok(())
+}
+
+/// ANN-1
+fn a_pidfd_goes_to_its_receiver() -> Outcome {
+    known()?;
+    let bundle = Bundle::new().args(&["sleep", "60"]);
+    let path = bundle.host_dir("sockets").join("pidfd");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    let container = bundle.set("/annotations", json!({"run.oci.pidfd_receiver": path})).create();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut text).unwrap();
+    assert!(!text.is_empty());
+    container.delete();
+    Ok(())
+}
+
+/// ANN-1
+fn unknown_system_calls_can_be_refused() -> Outcome {
+    known()?;
+    let filter = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["no_such_call"], "action": "SCMP_ACT_ERRNO"}],
+    });
+    let bundle = Bundle::new().set("/linux/seccomp", filter);
+    bundle.run().ok();
+    let strict = json!({"run.oci.seccomp_fail_unknown_syscall": "1"});
+    let refusal = bundle.set("/annotations", strict).run().refused();
+    needs::cloison()?;
+    refusal.complains("/linux/seccomp/syscalls/0: \"no_such_call\"");
+    Ok(())
+}
+
+/// ANN-2
+fn a_handler_is_refused_by_name() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().set("/annotations", json!({"run.oci.handler": "krun"}));
+    bundle.is_refused().complains("/annotations/run.oci.handler: not supported");
+    Ok(())
+}
+
+/// ANN-3
+fn what_has_no_effect_is_told() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().set("/annotations", json!({"run.oci.hooks.stdout": "/x"}));
+    bundle.run().ok().complains("/annotations/run.oci.hooks.stdout: no effect");
     Ok(())
 }

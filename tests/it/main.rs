@@ -18,6 +18,7 @@ mod harness;
 
 mod annotations;
 mod bad_input;
+mod budgets;
 mod cgroups;
 mod contracts;
 mod delegation;
@@ -35,6 +36,7 @@ mod idmap;
 mod leaks;
 mod lifecycle;
 mod limits;
+mod lsm;
 mod mounts;
 mod namespaces;
 mod nesting;
@@ -75,6 +77,7 @@ fn all() -> Vec<harness::Test> {
     let modules = [
         ("lifecycle", lifecycle::tests()),
         ("delegation", delegation::tests()),
+        ("budgets", budgets::tests()),
         ("events", events::tests()),
         ("pause", pause::tests()),
         ("ps", ps::tests()),
@@ -93,6 +96,7 @@ fn all() -> Vec<harness::Test> {
         ("sysctl", sysctl::tests()),
         ("paths", paths::tests()),
         ("seccomp", seccomp::tests()),
+        ("lsm", lsm::tests()),
         ("notify", notify::tests()),
         ("net_devices", net_devices::tests()),
         ("cgroups", cgroups::tests()),

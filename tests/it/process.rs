@@ -33,6 +33,8 @@ tests![
     personality_is_set,
     scheduler_is_set,
     io_priority_is_set,
+    a_deadline_can_be_given,
+    memory_policy_is_set,
     exec_cpu_affinity_is_for_exec_alone,
 ];
 
@@ -361,6 +363,36 @@ fn scheduler_is_set() -> Outcome {
         (fields[16], fields[38]) == ("5", "3")
     });
     assert!(found, "{}", container.proc("stat"));
+    Ok(())
+}
+
+fn a_deadline_can_be_given() -> Outcome {
+    knows_scheduling()?;
+    needs::capability(23, "CAP_SYS_NICE")?;
+    let scheduler = json!({
+        "policy": "SCHED_DEADLINE", "runtime": 1_000_000, "deadline": 50_000_000,
+        "period": 50_000_000,
+    });
+    // A deadline binds a process to all CPUs of its domain, and allows it no children.
+    let container = Bundle::new().args(&["sleep", "60"]).set("/process/scheduler", scheduler);
+    let container = container.start();
+    let found = eventually(|| {
+        let stat = container.proc("stat");
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.split(' ').nth(38) == Some("6"))
+    });
+    assert!(found, "{}", container.proc("stat"));
+    Ok(())
+}
+
+fn memory_policy_is_set() -> Outcome {
+    needs::path("/proc/self/numa_maps")?;
+    needs::since("runc", "1.4", "knows memoryPolicy")?;
+    needs::since("crun", "1.24", "knows memoryPolicy")?;
+    let bundle = Bundle::new()
+        .args(&["cat", "/proc/self/numa_maps"])
+        .set("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0"}));
+    let output = bundle.output();
+    assert!(output.contains(" bind:0 "), "{output}");
     Ok(())
 }
 

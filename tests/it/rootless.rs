@@ -22,6 +22,16 @@ tests![
     root_of_a_user_namespace_runs_a_container,
     a_users_image_does_not_lead_outside,
     the_cgroup_view_of_a_user_is_read_only_where_asked,
+    the_configuration_of_spec_runs,
+    it_runs_on_hosts_with_v1_hierarchies,
+    a_delegated_cgroup_is_used,
+    without_a_cgroup_the_callers_is_shown,
+    flags_of_the_hosts_mounts_are_kept,
+    a_flag_of_the_hosts_mount_cannot_be_taken_away,
+    proc_and_sysfs_of_the_caller_stand_in_for_new_ones,
+    a_proc_that_cannot_be_had_is_told,
+    a_user_namespace_of_ones_own_is_joined,
+    user_namespaces_may_be_nested,
 ];
 
 const USER: u32 = 12_345;
@@ -250,5 +260,225 @@ fn the_cgroup_view_of_a_user_is_read_only_where_asked() -> Outcome {
             assert_eq!(ran.stdout, "1\n", "{ran}");
         }
     }
+    Ok(())
+}
+
+/// The bundle with the configuration that `spec --rootless` writes, for a program without a terminal.
+fn of_spec(args: &[&str]) -> Result<Bundle, crate::harness::Skip> {
+    needs::cloison()?;
+    let bundle = bundle();
+    let dir = bundle.dir();
+    let line = ["spec", "--rootless", "--bundle", dir.to_str().unwrap()];
+    bundle.sandbox().bare_runtime(&line).user(USER).finish().ok();
+    let text = fs::read(dir.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    config["process"]["terminal"] = json!(false);
+    config["process"]["args"] = json!(args);
+    config["process"]["env"]
+        .as_array_mut()
+        .unwrap()
+        .extend(bundle.config()["process"]["env"].as_array().unwrap().iter().cloned());
+    Ok(bundle.text(serde_json::to_vec(&config).unwrap()))
+}
+
+const VIEW: &str = "id -u; ls /sys/fs/cgroup | wc -l; test -d /sys/class; cat /proc/self/cgroup";
+
+fn the_configuration_of_spec_runs() -> Outcome {
+    user_namespaces()?;
+    let output = run(&of_spec(&["sh", "-c", VIEW])?).ok().stdout;
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(lines[0], "0");
+    assert_ne!(lines[1], "0", "{output}");
+    Ok(())
+}
+
+/// NS-14
+fn it_runs_on_hosts_with_v1_hierarchies() -> Outcome {
+    user_namespaces()?;
+    needs::v1_controller("memory")?;
+    crate::harness::on_host_hierarchies(|| {
+        let bundle = of_spec(&["sh", "-c", "ls /sys/fs/cgroup; ls /sys/fs/cgroup/memory | wc -l"])?;
+        let output = run(&bundle).ok().stdout;
+        let lines: Vec<&str> = output.lines().collect();
+        assert!(lines.contains(&"memory"), "{output}");
+        assert_ne!(lines.last(), Some(&"0"), "{output}");
+        Ok(())
+    })
+}
+
+/// Runs a command as the user, from a cgroup that has been made the user's own.
+fn delegated(bundle: &Bundle, line: &[&str]) -> (PathBuf, Finished) {
+    let cgroup = PathBuf::from("/sys/fs/cgroup").join(format!("{}-user", bundle.id()));
+    let own = cgroup.join("session");
+    fs::create_dir_all(&own).unwrap();
+    for dir in [&cgroup, &own] {
+        for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+            std::os::unix::fs::chown(dir.join(file), Some(USER), Some(USER)).unwrap();
+        }
+    }
+    let script = format!(
+        "echo $$ >{}/cgroup.procs && exec setpriv --reuid {USER} --regid {USER} --clear-groups \"$@\"",
+        own.display()
+    );
+    let mut all = vec!["-c", &script, "sh"];
+    all.extend(line);
+    let output = bundle.sandbox().program(Path::new("/bin/sh"), &all).finish();
+    (cgroup, output)
+}
+
+/// CG-2
+fn a_delegated_cgroup_is_used() -> Outcome {
+    user_namespaces()?;
+    needs::path("/usr/bin/setpriv")?;
+    needs::other_than("runc", "makes cgroups for ordinary users through systemd alone")?;
+    needs::other_than("crun", "makes cgroups for ordinary users through systemd alone")?;
+    let bundle = bundle().without_namespace("cgroup").args(&["cat", "/proc/self/cgroup"]);
+    bundle.write();
+    let (root, dir, runtime) = (bundle.sandbox().root(), bundle.dir(), runtime_path());
+    let (root, dir, runtime) =
+        (root.to_str().unwrap(), dir.to_str().unwrap(), runtime.to_str().unwrap());
+    let line = [runtime, "--root", root, "run", "--bundle", dir, bundle.id()];
+    let (cgroup, output) = delegated(&bundle, &line);
+    let left = fs::read_dir(&cgroup).unwrap().flatten();
+    let left: Vec<_> = left.filter(|entry| entry.path().is_dir()).collect();
+    fs::remove_dir(cgroup.join("session")).unwrap();
+    let removed = fs::remove_dir(&cgroup);
+    let wanted = format!("{}-user/cloison-{}", bundle.id(), bundle.id());
+    assert!(output.stdout.contains(&wanted), "{output}");
+    assert_eq!(left.len(), 1, "its cgroup has to be gone: {left:?}");
+    removed.unwrap();
+    Ok(())
+}
+
+/// NS-14
+fn without_a_cgroup_the_callers_is_shown() -> Outcome {
+    user_namespaces()?;
+    needs::cloison()?;
+    let bundle = bundle()
+        .without_namespace("cgroup")
+        .mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro", "nosuid", "noexec", "nodev"])
+        .args(&["test", "-e", "/sys/fs/cgroup/cgroup.procs"]);
+    run(&bundle).ok();
+    Ok(())
+}
+
+/// A directory of the user's on a mount with these flags, seen by the calling thread alone.
+fn with_flags(bundle: &Bundle, flags: nix::mount::MsFlags) -> PathBuf {
+    let dir = bundle.host_dir("flagged");
+    nix::mount::mount(Some("f"), &dir, Some("tmpfs"), flags, Some("mode=777")).unwrap();
+    dir
+}
+
+/// NS-15
+fn flags_of_the_hosts_mounts_are_kept() -> Outcome {
+    use nix::mount::MsFlags;
+    user_namespaces()?;
+    crate::harness::in_private_mounts(MsFlags::MS_PRIVATE, || {
+        let bundle = bundle();
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let dir = with_flags(&bundle, flags);
+        let bundle = bundle
+            .bind(&dir, "/data", &["rbind", "ro"])
+            .set("/linux/readonlyPaths", json!(["/data"]))
+            .args(&["grep", " /data ", "/proc/self/mounts"]);
+        let output = run(&bundle);
+        nix::mount::umount(&dir).unwrap();
+        let output = output.ok().stdout;
+        for flag in ["ro,", "nosuid", "nodev", "noexec"] {
+            assert!(output.lines().all(|line| line.contains(flag)), "{flag}: {output}");
+        }
+        Ok(())
+    })
+}
+
+/// NS-15
+fn a_flag_of_the_hosts_mount_cannot_be_taken_away() -> Outcome {
+    use nix::mount::MsFlags;
+    user_namespaces()?;
+    needs::other_than("runc", "keeps the flag without a word")?;
+    needs::other_than("crun", "keeps the flag without a word")?;
+    crate::harness::in_private_mounts(MsFlags::MS_PRIVATE, || {
+        let bundle = bundle();
+        let dir = with_flags(&bundle, MsFlags::MS_NOEXEC);
+        let bundle = bundle.bind(&dir, "/data", &["exec"]);
+        let output = run(&bundle);
+        nix::mount::umount(&dir).unwrap();
+        output.refused().complains("/mounts/6/options");
+        Ok(())
+    })
+}
+
+/// NS-16
+fn proc_and_sysfs_of_the_caller_stand_in_for_new_ones() -> Outcome {
+    user_namespaces()?;
+    needs::cloison()?;
+    let bundle = bundle().without_namespace("network").without_namespace("pid").sh(
+        "test -d /sys/class/net/lo && test -d /proc/$$ && grep -c ' /sys sysfs ro' /proc/mounts",
+    );
+    assert_eq!(run(&bundle).ok().stdout, "1\n");
+    Ok(())
+}
+
+/// NS-16
+fn a_proc_that_cannot_be_had_is_told() -> Outcome {
+    use nix::mount::{MsFlags, mount, umount};
+    user_namespaces()?;
+    crate::harness::in_private_mounts(MsFlags::MS_PRIVATE, || {
+        let bundle = bundle();
+        let file = bundle.dir().join("uptime");
+        fs::write(&file, "").unwrap();
+        mount(Some(&file), "/proc/uptime", None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        let output = run(&bundle);
+        umount("/proc/uptime").unwrap();
+        let output = output.refused();
+        needs::cloison()?;
+        output.complains("/mounts/0: mount proc at /proc").complains("covers");
+        Ok(())
+    })
+}
+
+/// NS-3
+fn a_user_namespace_of_ones_own_is_joined() -> Outcome {
+    user_namespaces()?;
+    needs::cloison()?;
+    let first = bundle().args(&["sleep", "100"]);
+    let output = first.dir().join("container");
+    first.invoke("create", &[]).user(USER).keeping_output_in(output).finish().ok();
+    // Nobody looks into an init that waits, nor into its namespaces.
+    first.sandbox().runtime(&["start", first.id()]).user(USER).finish().ok();
+    let state = first.sandbox().runtime(&["state", first.id()]).user(USER).finish().ok().stdout;
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let path = format!("/proc/{}/ns/user", state["pid"]);
+    let second = Bundle::in_sandbox(first.sandbox(), "b").for_user(USER);
+    let second = second.join_namespace("user", &path).args(&["readlink", "/proc/self/ns/user"]);
+    let inside = run(&second).ok().stdout;
+    let outside = fs::read_link(path).unwrap();
+    first.sandbox().runtime(&["delete", "--force", first.id()]).user(USER).finish().ok();
+    assert_eq!(inside.trim(), outside.to_str().unwrap());
+    Ok(())
+}
+
+/// NS-11
+fn user_namespaces_may_be_nested() -> Outcome {
+    user_namespaces()?;
+    needs::path("/usr/bin/unshare")?;
+    let ids = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
+    let bundle = bundle()
+        .set("/linux/uidMappings", ids.clone())
+        .set("/linux/gidMappings", ids)
+        .args(&["id", "-u"]);
+    bundle.write();
+    let (root, dir, runtime) = (bundle.sandbox().root(), bundle.dir(), runtime_path());
+    let unshare = ["--user", "--map-root-user", "--mount"];
+    let line = [
+        &unshare[..],
+        &["/usr/bin/unshare"],
+        &unshare[..],
+        &[runtime.to_str().unwrap(), "--root", root.to_str().unwrap()],
+        &["run", "--bundle", dir.to_str().unwrap(), bundle.id()],
+    ]
+    .concat();
+    let nested = bundle.sandbox().program(Path::new("/usr/bin/unshare"), &line);
+    assert_eq!(nested.user(USER).finish().ok().stdout, "0\n");
     Ok(())
 }

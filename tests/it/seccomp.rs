@@ -20,6 +20,7 @@ tests![
     rules_of_one_call_are_alternatives,
     unknown_system_calls_are_left_out,
     architectures_are_accepted,
+    a_32_bit_call_is_filtered,
     flags_are_accepted,
     it_works_without_no_new_privileges,
     it_works_for_another_user,
@@ -286,6 +287,23 @@ fn architectures_are_accepted() -> Outcome {
     let mut filter = rule(json!({"names": ["umask"], "action": "SCMP_ACT_ERRNO"}));
     filter["architectures"] = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]);
     assert_eq!(calling(&filter, &[UMASK, "0"]).output(), "EPERM");
+    Ok(())
+}
+
+/// umask of the 32-bit table, by the door that is for it.
+fn a_32_bit_call_is_filtered() -> Outcome {
+    if !cfg!(target_arch = "x86_64") || !crate::harness::probe::has_32_bit_calls() {
+        return Err(crate::harness::Skip("this machine has no 32-bit system calls".to_owned()));
+    }
+    let calling = |architectures: &[&str]| {
+        let mut filter = rule(json!({"names": ["umask"], "action": "SCMP_ACT_ERRNO"}));
+        filter["architectures"] = json!(architectures);
+        let bundle = Bundle::new().with_probe().args(&["/probe", "syscall32", "60", "0"]);
+        bundle.set("/linux/seccomp", filter).run()
+    };
+    assert_eq!(calling(&["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]).ok().stdout, "EPERM\n");
+    // A filter for other architectures only ends whoever uses this one.
+    calling(&["SCMP_ARCH_X86_64"]).exits(128 + 31);
     Ok(())
 }
 

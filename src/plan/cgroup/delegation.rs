@@ -59,6 +59,7 @@ mod tests {
             cgroups: &CgroupView::Unified,
             own_users: false,
             label: None,
+            namespaces: &Namespaces::default(),
         };
         mounts::resolve(&asked, around).unwrap().0
     }

@@ -94,7 +94,7 @@ pub enum Error {
     },
 }
 
-const ANNOTATION: &str = "org.systemd.property.";
+use crate::plan::annotations::SYSTEMD_PROPERTY as ANNOTATION;
 
 /// The scope for `asked` (`slice:prefix:name`), by default `system.slice:cloison:ID`
 /// (`user.slice` in a user's instance).

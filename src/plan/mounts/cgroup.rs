@@ -199,6 +199,7 @@ fn file_system(fstype: &CStr, source: &CStr, parameters: Vec<Parameter>) -> Cont
         source: source.to_owned(),
         parameters,
         copy_up: CopyUp::No,
+        stand_in: None,
     })
 }
 

@@ -6,7 +6,8 @@ fn parse_with(json: &str, cgroups: CgroupView) -> Result<(Vec<Mount>, Vec<Warnin
         bundle: Path::new("/bundle"),
         cgroups: &cgroups,
         own_users: false,
-        label: Some(c"s0:c1"),
+        label: Some((c"context", c"s0:c1")),
+        namespaces: &Namespaces { new: Kind::Pid.flag(), join: Vec::new() },
     };
     resolve(&asked, around)
 }
@@ -193,4 +194,28 @@ fn an_id_mapped_mount_needs_ids() {
         ),
         "/mounts/0/gidMappings: missing, but the other of uidMappings and gidMappings is given"
     );
+}
+
+#[test]
+fn a_label_is_the_context_of_new_file_systems() {
+    let label = |kind: &str| {
+        let mount = one(&format!(r#"{{"destination":"/d","type":"{kind}"}}"#));
+        let found = fs(&mount).parameters.iter().find(|p| p.key.as_c_str() == c"context").cloned();
+        found.and_then(|parameter| parameter.value)
+    };
+    for kind in ["tmpfs", "devpts", "ext4"] {
+        assert_eq!(label(kind).as_deref(), Some(c"s0:c1"), "{kind}");
+    }
+    for kind in ["proc", "sysfs", "mqueue"] {
+        assert_eq!(label(kind), None, "{kind}");
+    }
+}
+
+#[test]
+fn what_shows_the_callers_own_may_be_stood_in_for() {
+    let stand_in =
+        |kind: &str| fs(&one(&format!(r#"{{"destination":"/{kind}","type":"{kind}"}}"#))).stand_in;
+    assert_eq!(stand_in("sysfs"), Some(c"/sys"));
+    assert_eq!(stand_in("proc"), None, "the numbers would be those of others");
+    assert_eq!(stand_in("tmpfs"), None);
 }

@@ -1,10 +1,9 @@
 //! The suite's own static binary as a program inside containers, for what a
 //! shell cannot do: `probe syscall NUMBER ARGUMENT…` prints the result or the
-//! name of the errno; `probe ids` the real and the effective uid; `probe tell TEXT`
-//! sends a message to the socket of sd_notify(3); `probe plant NAME` makes a
-//! session keyring of that name for all to find and prints its serial number;
-//! `probe watch` looks into every process that appears in its /proc and prints
-//! the programs that it sees.
+//! name of the errno, `probe syscall32` the same by the 32-bit table; `probe ids` the real and the
+//! effective uid; `probe tell TEXT` sends a message to the socket of sd_notify(3); `probe plant NAME`
+//! makes a session keyring of that name for all to find and prints its serial number; `probe watch`
+//! looks into every process that appears in its /proc and prints the programs that it sees.
 
 // SAFETY of the whole module: a raw system call with plain numbers as
 // arguments; the tests pass no pointers but null.
@@ -27,6 +26,7 @@ pub fn main() -> Option<ExitCode> {
     }
     match args.get(1).map(String::as_str) {
         Some("syscall") => syscall(&args[2..]),
+        Some("syscall32") => syscall32(&args[2..]),
         Some("ids") => println!("{} {}", nix::unistd::getuid(), nix::unistd::geteuid()),
         Some("tell") => tell(&args[2]),
         Some("plant") => plant(&args[2]),
@@ -103,5 +103,55 @@ fn watch() {
                 }
             }
         }
+    }
+}
+
+/// A system call with one argument by the 32-bit table.
+#[cfg(target_arch = "x86_64")]
+fn call32(number: i32, argument: u64) -> i32 {
+    let result: i32;
+    // SAFETY: as for the module; rbx, which the compiler keeps for itself, is put back.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {argument}",
+            "int 0x80",
+            "xchg rbx, {argument}",
+            argument = inout(reg) argument => _,
+            inout("eax") number => result,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    result
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn call32(_: i32, _: u64) -> i32 {
+    -(Errno::ENOSYS as i32)
+}
+
+fn syscall32(numbers: &[String]) {
+    let (number, argument) =
+        (numbers[0].parse().expect("a number"), numbers[1].parse().expect("a number"));
+    match call32(number, argument) {
+        value @ 0.. => println!("{value}"),
+        errno => println!("{:?}", Errno::from_raw(-errno)),
+    }
+}
+
+/// Whether the kernel has a 32-bit table: without one the door to it is no door.
+pub fn has_32_bit_calls() -> bool {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    // SAFETY: the child makes one call and ends.
+    match unsafe { nix::unistd::fork() } {
+        Ok(nix::unistd::ForkResult::Child) => {
+            // getpid
+            let found = call32(20, 0) > 0;
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(i32::from(!found)) }
+        }
+        Ok(nix::unistd::ForkResult::Parent { child }) => {
+            matches!(waitpid(child, None), Ok(WaitStatus::Exited(_, 0)))
+        }
+        Err(_) => false,
     }
 }

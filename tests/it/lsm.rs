@@ -1,0 +1,113 @@
+//! AppArmor and SELinux: the program is confined by what the configuration names.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{Bundle, Outcome, needs, tests};
+
+tests![
+    an_apparmor_profile_confines_the_program,
+    an_apparmor_profile_confines_what_is_executed_later,
+    a_profile_that_is_not_there_is_an_error,
+    an_selinux_label_is_the_programs,
+    a_label_means_nothing_where_selinux_is_off,
+];
+
+const PARSER: &str = "/sbin/apparmor_parser";
+
+/// A loaded profile, which is unloaded in the end.
+struct Profile {
+    name: String,
+    file: std::path::PathBuf,
+}
+
+impl Profile {
+    /// Allows everything but to read `/secret`.
+    fn load(bundle: &Bundle) -> Result<Self, crate::harness::Skip> {
+        needs::path("/sys/kernel/security/apparmor/.replace")?;
+        needs::path(PARSER)?;
+        let name = format!("cloison-{}", bundle.id());
+        let file = bundle.host_dir("profiles").join(&name);
+        let text = format!(
+            "profile {name} flags=(attach_disconnected,mediate_deleted) {{\n  file,\n  \
+             capability,\n  network,\n  signal,\n  ptrace,\n  mount,\n  umount,\n  \
+             unix,\n  deny /secret r,\n}}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let profile = Self { name, file };
+        profile.parser(bundle, "--replace").ok();
+        Ok(profile)
+    }
+
+    fn parser(&self, bundle: &Bundle, action: &str) -> crate::harness::Finished {
+        let file = self.file.to_str().unwrap();
+        let line = ["--skip-cache", action, file];
+        bundle.sandbox().program(Path::new(PARSER), &line).finish()
+    }
+}
+
+fn with_secret() -> Bundle {
+    let bundle = Bundle::new();
+    fs::write(bundle.rootfs().join("secret"), "text\n").unwrap();
+    bundle
+}
+
+fn an_apparmor_profile_confines_the_program() -> Outcome {
+    let bundle = with_secret();
+    let profile = Profile::load(&bundle)?;
+    let script = "cat /proc/self/attr/current; cat /secret && exit 9; echo denied";
+    let bundle = bundle.set("/process/apparmorProfile", profile.name.clone()).sh(script);
+    let output = bundle.run();
+    profile.parser(&bundle, "--remove").ok();
+    let lines: Vec<_> = output.stdout.lines().map(str::to_owned).collect();
+    assert_eq!(lines, [format!("{} (enforce)", profile.name), "denied".to_owned()], "{output}");
+    Ok(())
+}
+
+fn an_apparmor_profile_confines_what_is_executed_later() -> Outcome {
+    let bundle = with_secret();
+    let profile = Profile::load(&bundle)?;
+    let bundle = bundle.set("/process/apparmorProfile", profile.name.clone());
+    let container = bundle.args(&["sleep", "60"]).start();
+    let output = container.verb("exec", &[], &["cat", "/secret"]);
+    drop(profile.parser(container.bundle(), "--remove"));
+    assert_eq!(output.exits(1).stdout, "");
+    Ok(())
+}
+
+/// CONF-9
+fn a_profile_that_is_not_there_is_an_error() -> Outcome {
+    needs::other_than("crun", "ignores profiles where AppArmor is off")?;
+    let bundle = Bundle::new().set("/process/apparmorProfile", "cloison-no-such-profile");
+    let refusal = bundle.is_refused();
+    needs::cloison()?;
+    refusal.complains("/process/apparmorProfile");
+    Ok(())
+}
+
+fn an_selinux_label_is_the_programs() -> Outcome {
+    needs::path("/sys/fs/selinux/enforce")?;
+    let own = fs::read_to_string("/proc/self/attr/current").unwrap();
+    let own = own.trim_end_matches('\0');
+    let bundle = Bundle::new().set("/process/selinuxLabel", own);
+    let output = bundle.args(&["cat", "/proc/self/attr/current"]).output();
+    assert_eq!(output.trim_end_matches('\0'), own);
+    Ok(())
+}
+
+/// CONF-9
+fn a_label_means_nothing_where_selinux_is_off() -> Outcome {
+    if Path::new("/sys/fs/selinux/enforce").exists() {
+        return Err(crate::harness::Skip("SELinux is on".to_owned()));
+    }
+    let label = "system_u:object_r:container_file_t:s0:c1,c2";
+    let bundle = Bundle::new()
+        .set("/process/selinuxLabel", "system_u:system_r:container_t:s0:c1,c2")
+        .set("/linux/mountLabel", label)
+        .args(&["hostname"]);
+    needs::other_than("runc", "refuses labels where SELinux is off")?;
+    let output = bundle.run().ok();
+    needs::cloison()?;
+    output.complains("/process/selinuxLabel: ignored");
+    Ok(())
+}
