@@ -265,18 +265,24 @@ pub(super) fn write_file(dir: BorrowedFd<'_>, name: &CStr, value: &str) -> Resul
     fd::write_once(file.as_fd(), value.as_bytes())
 }
 
-/// The names of the cgroups directly below one.
+/// The names of the cgroups directly below one; one that was removed after it was opened, as
+/// systemd removes those of scopes, has none.
 pub(super) fn children(dir: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
     const DT_DIR: u8 = 4;
-    let list = fd::openat(dir, c".", fd::O_RDONLY | fd::O_DIRECTORY, 0)?;
     let mut names = Vec::new();
-    fd::for_each_entry(list.as_fd(), &mut [0; 4096], |entry| {
-        if entry.kind == DT_DIR {
-            names.push(entry.name.to_owned());
-        }
-        Ok(())
-    })?;
-    Ok(names)
+    let listed = fd::openat(dir, c".", fd::O_RDONLY | fd::O_DIRECTORY, 0).and_then(|list| {
+        fd::for_each_entry(list.as_fd(), &mut [0; 4096], |entry| {
+            if entry.kind == DT_DIR {
+                names.push(entry.name.to_owned());
+            }
+            Ok(())
+        })
+    });
+    match listed {
+        Ok(()) => Ok(names),
+        Err(Errno::ENOENT | Errno::ENODEV) => Ok(Vec::new()),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn collect_pids(dir: BorrowedFd<'_>, into: &mut Vec<i32>) -> Result<(), Errno> {
@@ -322,4 +328,23 @@ pub(super) fn reread(file: BorrowedFd<'_>) -> sys::Result<String> {
     let mut buf = [0; 1024];
     let len = notify::read_anew(file, &mut buf)?;
     Ok(String::from_utf8_lossy(&buf[..len]).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_removed_has_neither_processes_nor_children() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("scope");
+        std::fs::create_dir(&path).unwrap();
+        let dir = std::fs::File::open(&path).unwrap();
+        std::fs::create_dir(path.join("child")).unwrap();
+        assert_eq!(children(dir.as_fd()).unwrap(), [c"child".to_owned()]);
+        std::fs::remove_dir_all(&path).unwrap();
+        assert_eq!(children(dir.as_fd()).unwrap(), [] as [CString; 0]);
+        assert_eq!(kill_each(dir.as_fd()), Ok(0));
+        assert_eq!(remove_children(dir.as_fd()), Ok(()));
+    }
 }

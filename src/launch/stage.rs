@@ -175,9 +175,12 @@ fn open_sources(
             if plan.rootfs.shares_binds() || mount.idmap.is_some() || plan.is_readiness(source) =>
         {
             let pointer = format!("/mounts/{}/source", mount.index);
-            mount::clone_tree(fd::cwd(), source, *reach)
-                .map(Some)
-                .map_err(|errno| open_error(pointer, source, errno))
+            match mount::clone_tree(fd::cwd(), source, *reach) {
+                Ok(tree) => Ok(Some(tree)),
+                // An ordinary user copies no mounts here, but what is theirs init can reach.
+                Err(Errno::EPERM) if plan.is_readiness(source) => Ok(None),
+                Err(errno) => Err(open_error(pointer, source, errno)),
+            }
         }
         // In a joined mount namespace its path may lead nowhere; who may not copy it here can
         // only have a mount namespace of their own.

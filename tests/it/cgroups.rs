@@ -12,7 +12,7 @@ use crate::harness::{
 };
 
 tests![
-    an_absolute_path_is_below_the_hierarchys_root,
+    the_cgroup_lies_where_it_is_asked_for,
     directories_on_the_way_are_made,
     a_default_path_is_found_and_removed,
     a_relative_path_is_found_and_removed,
@@ -64,7 +64,7 @@ fn sleeping() -> Bundle {
     Bundle::new().args(&["sleep", "60"])
 }
 
-fn an_absolute_path_is_below_the_hierarchys_root() -> Outcome {
+fn the_cgroup_lies_where_it_is_asked_for() -> Outcome {
     let container = sleeping().create();
     let expected = format!("/sys/fs/cgroup{}", container.bundle().cgroup().expect("a path"));
     assert_eq!(directory_of(container.pid), Path::new(&expected));
@@ -72,6 +72,8 @@ fn an_absolute_path_is_below_the_hierarchys_root() -> Outcome {
 }
 
 fn directories_on_the_way_are_made() -> Outcome {
+    needs::root()?;
+    needs::cgroupfs()?;
     let sandbox = Sandbox::new();
     let path = format!("/{}-above/middle/below", sandbox.token());
     let container = Bundle::in_sandbox(&sandbox, "a")
@@ -106,6 +108,7 @@ fn a_default_path_is_found_and_removed() -> Outcome {
 }
 
 fn a_relative_path_is_found_and_removed() -> Outcome {
+    needs::cgroupfs()?;
     let bundle = sleeping();
     let path = format!("{}-relative", bundle.id());
     found_and_removed(bundle.set("/linux/cgroupsPath", path));
@@ -207,6 +210,7 @@ fn with_device_rules(rules: Value) -> Bundle {
 }
 
 fn devices_are_denied_and_allowed() -> Outcome {
+    needs::root()?;
     needs::memlock_for_crun()?;
     let deny = json!({"allow": false, "access": "rwm"});
     let other = json!({"allow": true, "type": "c", "major": 10, "minor": 237, "access": "rw"});
@@ -219,6 +223,7 @@ fn devices_are_denied_and_allowed() -> Outcome {
 }
 
 fn the_last_device_rule_counts() -> Outcome {
+    needs::root()?;
     needs::memlock_for_crun()?;
     let deny = json!({"allow": false, "access": "rwm"});
     let misc = |allow: bool| json!({"allow": allow, "type": "c", "major": 10, "access": "rwm"});

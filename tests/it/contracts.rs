@@ -187,6 +187,7 @@ fn features_agree_with_what_is_accepted() -> Outcome {
 }
 
 fn spec_makes_a_configuration_that_runs() -> Outcome {
+    needs::root()?;
     let bundle = Bundle::new();
     let dir = bundle.dir();
     bundle.sandbox().runtime(&["spec", "--bundle", dir.to_str().expect("utf-8")]).finish().ok();

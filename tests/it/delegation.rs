@@ -34,6 +34,7 @@ fn own() -> Outcome {
 }
 
 fn a_user_with_a_writable_view_owns_it() -> Outcome {
+    needs::root()?;
     own()?;
     let script = "cd /sys/fs/cgroup && mkdir child && echo $$ > child/cgroup.procs && \
                   cat /proc/self/cgroup && echo divided; sleep 60";
@@ -47,6 +48,7 @@ fn a_user_with_a_writable_view_owns_it() -> Outcome {
 }
 
 fn limits_stay_the_makers() -> Outcome {
+    needs::root()?;
     own()?;
     let container = bundle(&["rw"]).args(&["sleep", "60"]).create();
     assert_eq!(owners(&container), [1000, 1000, 1000, 0]);
@@ -54,18 +56,21 @@ fn limits_stay_the_makers() -> Outcome {
 }
 
 fn a_readonly_view_changes_nothing() -> Outcome {
+    needs::root()?;
     let container = bundle(&["ro"]).args(&["sleep", "60"]).create();
     assert_eq!(owners(&container), [0, 0, 0, 0]);
     Ok(())
 }
 
 fn without_a_namespace_nothing_is_handed_over() -> Outcome {
+    needs::root()?;
     let container = bundle(&["rw"]).without_namespace("cgroup").args(&["sleep", "60"]).create();
     assert_eq!(owners(&container), [0, 0, 0, 0]);
     Ok(())
 }
 
 fn a_mapped_user_owns_it_as_the_host_knows_him() -> Outcome {
+    needs::root()?;
     own()?;
     let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     let container = bundle(&["rw"])

@@ -105,6 +105,7 @@ fn sockets_come_first() -> Outcome {
 }
 
 fn the_number_is_that_of_the_programs_own_namespace() -> Outcome {
+    needs::root()?;
     needs::cloison()?;
     let bundle = Bundle::new()
         .without_namespace("pid")

@@ -78,6 +78,7 @@ fn described(device: serde_json::Value) -> String {
 }
 
 fn devices_have_the_type_and_numbers_asked_for() -> Outcome {
+    needs::root()?;
     // stat prints hexadecimal: 10:229 is /dev/fuse.
     let fuse =
         json!({"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666});
@@ -92,6 +93,7 @@ fn devices_have_the_type_and_numbers_asked_for() -> Outcome {
 }
 
 fn devices_have_the_owner_and_mode_asked_for() -> Outcome {
+    needs::root()?;
     let device = json!({"path": "/dev/mine", "type": "c", "major": 1, "minor": 3,
                         "fileMode": 0o642, "uid": 33, "gid": 44});
     assert!(described(device).ends_with("|642|33:44"));
@@ -99,6 +101,7 @@ fn devices_have_the_owner_and_mode_asked_for() -> Outcome {
 }
 
 fn devices_may_lie_anywhere() -> Outcome {
+    needs::root()?;
     for path in ["/dev/net/tun", "/srv/made/null"] {
         let device = json!({"path": path, "type": "c", "major": 1, "minor": 3, "fileMode": 0o666});
         assert!(described(device).starts_with("character special file|1:3|666"), "{path}");
@@ -113,6 +116,7 @@ fn a_pipe_needs_no_numbers() -> Outcome {
 }
 
 fn a_default_device_may_be_listed_again() -> Outcome {
+    needs::root()?;
     needs::other_than("runc", "asks for a rule that allows it then")?;
     let null = json!({"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666, "uid": 0, "gid": 0});
     assert_eq!(described(null), "character special file|1:3|666|0:0");
@@ -127,6 +131,7 @@ fn image_device(bundle: &Bundle, path: &str, major: u64, minor: u64) {
 }
 
 fn a_matching_file_is_kept() -> Outcome {
+    needs::root()?;
     needs::other_than("runc", "changes nothing of an existing device in 1.1")?;
     needs::other_than("crun", "changes nothing of an existing device")?;
     let bundle = Bundle::new()
@@ -141,6 +146,7 @@ fn a_matching_file_is_kept() -> Outcome {
 }
 
 fn a_wrong_file_is_an_error() -> Outcome {
+    needs::root()?;
     needs::other_than("runc", "takes whatever file is there")?;
     needs::other_than("crun", "takes whatever file is there")?;
     let device = json!({"path": "/there", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666});

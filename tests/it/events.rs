@@ -134,6 +134,7 @@ fn pressure_is_told() -> Outcome {
 }
 
 fn interfaces_are_those_of_the_container() -> Outcome {
+    needs::root()?;
     needs::cloison()?;
     for bundle in [Bundle::new(), Bundle::new().without_namespace("network")] {
         let container = bundle.args(&["sleep", "60"]).start();

@@ -213,6 +213,7 @@ fn exec_detached_returns_at_once() -> Outcome {
 }
 
 fn exec_works_in_a_created_container() -> Outcome {
+    needs::root()?;
     let container = Bundle::new().args(&["true"]).create();
     assert_eq!(said(&container, &[], "hostname"), "box");
     assert_eq!(container.status(), "created");
@@ -809,6 +810,7 @@ fn root_of_a_user_namespace_works() -> Outcome {
 
 fn shared_namespaces_stay_shared() -> Outcome {
     needs::other_than("runc", "leaves a cgroup behind where pids are shared")?;
+    needs::root()?;
     let bundle = Bundle::new().without_namespace("pid").without_namespace("network");
     // sysfs of a network namespace that is not its own cannot be mounted by everybody.
     let container = idle(bundle);
@@ -820,6 +822,7 @@ fn shared_namespaces_stay_shared() -> Outcome {
 }
 
 fn a_container_without_a_mount_namespace_has_its_root() -> Outcome {
+    needs::root()?;
     needs::cloison()?;
     let bundle = Bundle::new().without_namespace("mount").set("/mounts", json!([]));
     let container = idle(bundle);
@@ -829,6 +832,7 @@ fn a_container_without_a_mount_namespace_has_its_root() -> Outcome {
 
 fn joined_namespaces_are_joined() -> Outcome {
     needs::other_than("runc", "leaves a cgroup behind where pids are shared")?;
+    needs::root()?;
     let first = idle(Bundle::new());
     let bundle = ["network", "ipc", "pid"].iter().zip(["net", "ipc", "pid"]).fold(
         Bundle::in_sandbox(first.bundle().sandbox(), "b"),
@@ -949,6 +953,7 @@ fn a_hundred_at_once_succeed() -> Outcome {
 
 fn a_deleted_container_ends_what_was_executed() -> Outcome {
     needs::other_than("runc", "leaves its cgroup behind now and then")?;
+    needs::root()?;
     let container = idle(Bundle::new().without_namespace("pid"));
     let line = ["exec", container.id(), "sh", "-c", "echo up; sleep 60"];
     let running = container.bundle().sandbox().runtime(&line).spawn();

@@ -63,6 +63,7 @@ const OWNER: &[&str] = &["stat", "-c", "%u:%g", "/m/file"];
 
 /// IDM-1
 fn mappings_of_the_mount_are_used() -> Outcome {
+    needs::root()?;
     known()?;
     let bundle = with_idmap(Bundle::new().args(OWNER), 0, &ids(0, 4321, 10));
     assert_eq!(bundle.output(), "4321:4321");
@@ -70,6 +71,7 @@ fn mappings_of_the_mount_are_used() -> Outcome {
 }
 
 fn mappings_are_used_without_the_option() -> Outcome {
+    needs::root()?;
     known()?;
     let bundle = Bundle::new().args(OWNER);
     let source = source(&bundle, 3);
@@ -136,6 +138,7 @@ fn ridmap_reaches_the_mounts_below() -> Outcome {
 
 /// IDM-3
 fn an_option_without_mappings_and_users_is_an_error() -> Outcome {
+    needs::root()?;
     known()?;
     needs::other_than("crun", "leaves its cgroup behind")?;
     for option in ["idmap", "ridmap"] {
@@ -148,6 +151,7 @@ fn an_option_without_mappings_and_users_is_an_error() -> Outcome {
 
 /// IDM-4
 fn one_sided_mappings_are_an_error() -> Outcome {
+    needs::root()?;
     known()?;
     needs::other_than("crun", "leaves its cgroup behind")?;
     let bundle = Bundle::new();
@@ -162,6 +166,7 @@ fn one_sided_mappings_are_an_error() -> Outcome {
 
 /// IDM-5
 fn a_file_system_that_cannot_is_an_error() -> Outcome {
+    needs::root()?;
     known()?;
     needs::other_than("crun", "leaves its cgroup behind")?;
     let refusal = mapped(Bundle::new(), Path::new("/proc/sys"), &["bind", "idmap"], &ids(0, 1, 1))

@@ -200,6 +200,7 @@ fn kill_refuses_unknown_signals() -> Outcome {
 }
 
 fn kill_all_reaches_every_process() -> Outcome {
+    needs::root()?;
     let bundle = Bundle::new().without_namespace("pid").sh("sleep 61 & sleep 62; true");
     let container = bundle.start();
     let processes = || container.processes();
@@ -272,6 +273,7 @@ fn deletes_may_race() -> Outcome {
 }
 
 fn delete_leaves_no_process_of_a_shared_pid_namespace() -> Outcome {
+    needs::root()?;
     needs::other_than("runc", "leaves the cgroup of a container that shares the pid namespace")?;
     let container = Bundle::new()
         .without_namespace("pid")

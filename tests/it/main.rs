@@ -55,23 +55,12 @@ fn main() -> ExitCode {
         return code;
     }
     let options = harness::runner::Options::from_args();
-    if let Err(harness::Skip(reason)) = harness::needs::root() {
-        return harness::runner::run(
-            &options,
-            all().into_iter().map(|t| skipped(t, &reason)).collect(),
-        );
-    }
     harness::enter_unified_view();
     // Containers outlive `create`; as their reaper the suite learns how they end.
     nix::sys::prctl::set_child_subreaper(true).expect("become a subreaper");
     let code = harness::runner::run(&options, all());
     harness::leave();
     code
-}
-
-fn skipped(test: harness::Test, reason: &str) -> harness::Test {
-    let reason = reason.to_owned();
-    harness::Test { body: Box::new(move || Err(harness::Skip(reason.clone()))), ..test }
 }
 
 fn all() -> Vec<harness::Test> {

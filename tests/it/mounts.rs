@@ -73,6 +73,7 @@ fn bound(options: &[&str]) -> Mount {
 }
 
 fn only_what_is_listed_is_mounted() -> Outcome {
+    needs::root()?;
     let table = table(Bundle::new());
     let mut points: Vec<String> = mountinfo::parse(&table).into_iter().map(|m| m.point).collect();
     points.sort();
@@ -167,6 +168,7 @@ fn defaults_and_empty_options_change_nothing() -> Outcome {
 }
 
 fn access_times_follow_the_option() -> Outcome {
+    needs::root()?;
     let rows: [(&[&str], &[&str], &[&str]); 5] = [
         (&[], &["relatime"], &["noatime"]),
         (&["relatime"], &["relatime"], &["noatime"]),
@@ -222,6 +224,7 @@ fn tmpfs_has_the_mode_and_size_asked_for() -> Outcome {
 }
 
 fn tmpcopyup_copies_what_was_there() -> Outcome {
+    needs::root()?;
     let bundle = Bundle::new()
         .mount("/data", "tmpfs", "tmpfs", &["tmpcopyup", "mode=755"])
         .sh("cat /data/file /data/dir/file; readlink /data/link; stat -c '%a %u' /data/owned

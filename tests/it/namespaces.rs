@@ -50,6 +50,7 @@ fn a_listed_namespace_is_new() -> Outcome {
 }
 
 fn an_unlisted_namespace_is_the_runtimes() -> Outcome {
+    needs::root()?;
     for (kind, file) in KINDS.into_iter().filter(|(kind, _)| *kind != "mount") {
         let mut bundle = Bundle::new().without_namespace(kind).args(&["sleep", "60"]);
         if kind == "uts" {
@@ -95,6 +96,7 @@ fn a_namespace_is_joined_by_path() -> Outcome {
 }
 
 fn a_joined_namespace_keeps_its_settings() -> Outcome {
+    needs::root()?;
     let first = Bundle::new().set("/hostname", "first").args(&["sleep", "60"]).start();
     let path = |file| format!("/proc/{}/ns/{file}", first.pid);
     let second = Bundle::new()
@@ -108,6 +110,7 @@ fn a_joined_namespace_keeps_its_settings() -> Outcome {
 }
 
 fn a_pid_namespace_is_joined_by_path() -> Outcome {
+    needs::root()?;
     let first = Bundle::new().args(&["sleep", "61"]).start();
     let path = format!("/proc/{}/ns/pid", first.pid);
     let second = Bundle::new()

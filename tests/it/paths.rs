@@ -114,7 +114,7 @@ fn the_list_that_engines_send_works() -> Outcome {
         "/linux/readonlyPaths",
         json!(["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]),
     )
-    .sh("wc -c </proc/keys; ls -A /sys/firmware; test -w /proc/sysrq-trigger || echo refused");
+    .sh("wc -c </proc/keys; ls -A /sys/firmware; (: >/proc/sysrq-trigger) 2>/dev/null || echo refused");
     assert_eq!(bundle.lines(), ["0", "refused"]);
     Ok(())
 }

@@ -42,6 +42,7 @@ fn run_returns_the_status_of_the_process() -> Outcome {
 }
 
 fn run_returns_128_and_the_signal() -> Outcome {
+    needs::root()?;
     for (signal, code) in [("TERM", 143), ("KILL", 137), ("ABRT", 134)] {
         let bundle = Bundle::new().without_namespace("pid");
         bundle.sh(&format!("kill -{signal} $$; sleep 60")).run().exits(code);

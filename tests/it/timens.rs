@@ -90,6 +90,7 @@ fn clocks_are_set_in_a_user_namespace() -> Outcome {
 }
 
 fn an_existing_time_namespace_is_joined() -> Outcome {
+    needs::root()?;
     known()?;
     let first: Container = in_time_namespace(Bundle::new().args(&["sleep", "100"]))
         .set("/linux/timeOffsets", json!({"boottime": {"secs": DAY}}))

@@ -114,7 +114,8 @@ pub(super) fn resolve(
     };
     let text = match asked {
         Some(path) => path.to_string_lossy().into_owned(),
-        None => format!("{default_slice}:cloison:{}", request.id),
+        // The one character of ids that unit names do not take, as systemd-escape(1) writes it.
+        None => format!("{default_slice}:cloison:{}", request.id.replace('+', "\\x2b")),
     };
     let bad = |reason| super::Error::Path { path: text.clone(), reason };
     let mut parts = text.split(':');
@@ -137,9 +138,9 @@ pub(super) fn resolve(
     Ok(Scope { mount: unified.mount.clone(), path, slice: slice.to_owned(), unit, bus, properties })
 }
 
-/// Characters that systemd allows in unit names, but for the ones it escapes with.
+/// Characters that systemd allows in unit names (systemd.unit(5)), but for the colon.
 fn is_unit_text(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.@\\+".contains(&b))
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.@\\".contains(&b))
 }
 
 fn unit(prefix: &str, name: &str) -> Option<String> {
@@ -338,6 +339,7 @@ mod tests {
         assert_eq!(unit("", "abc").unwrap(), "abc.scope");
         assert_eq!(unit("p", ""), None);
         assert_eq!(unit("p", "a/b"), None);
+        assert_eq!(unit("p", "a+b"), None);
         assert_eq!(unit("p", &"x".repeat(260)), None);
     }
 

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::unistd::{getegid, geteuid};
 use serde_json::{Value, json};
 
 use super::command::{Finished, Invocation};
 use super::container::Container;
+use super::manager::Manager;
 use super::needs;
 use super::rootfs;
 use super::sandbox::{MARK, Sandbox};
@@ -31,11 +33,11 @@ impl Bundle {
     pub fn in_sandbox(sandbox: &Arc<Sandbox>, name: &str) -> Self {
         let id = format!("{}-{name}", sandbox.token());
         let mut config = base_config();
-        config["linux"]["cgroupsPath"] = json!(format!("/{id}"));
+        config["linux"]["cgroupsPath"] = json!(sandbox.manager().cgroups_path(&id));
         let bundle = Self { sandbox: Arc::clone(sandbox), id, config, text: None };
         std::fs::create_dir(bundle.dir()).expect("make the bundle's directory");
         rootfs::populate(&bundle.rootfs());
-        bundle.env(MARK, sandbox.token())
+        bundle.for_suites_user().env(MARK, sandbox.token())
     }
 
     // ---- what is in it
@@ -141,6 +143,17 @@ impl Bundle {
             .set("/linux/gidMappings", ids)
     }
 
+    /// Where the suite is an ordinary user's, containers are theirs as well: in a user namespace
+    /// with all ids that they have.
+    fn for_suites_user(self) -> Self {
+        if geteuid().is_root() {
+            return self;
+        }
+        self.push("/linux/namespaces", json!({"type": "user"}))
+            .set("/linux/uidMappings", own_ids(geteuid().as_raw(), "/etc/subuid"))
+            .set("/linux/gidMappings", own_ids(getegid().as_raw(), "/etc/subgid"))
+    }
+
     /// Makes it one that user `id` can run: in a user namespace with this
     /// one id as root, and in a sandbox that is the user's.
     pub fn for_user(self, id: u32) -> Self {
@@ -148,6 +161,8 @@ impl Bundle {
         for dir in [self.sandbox.path(), &self.dir()] {
             std::os::unix::fs::chown(dir, Some(id), Some(id)).expect("change the owner");
         }
+        // The user has no systemd of their own.
+        self.sandbox.use_manager(Manager::Cgroupfs);
         let ids = json!([{"containerID": 0, "hostID": id, "size": 1}]);
         let terminals = json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
         self.push("/linux/namespaces", json!({"type": "user"}))
@@ -189,8 +204,10 @@ impl Bundle {
         dir
     }
 
+    /// Where its cgroup will lie below `/sys/fs/cgroup`, as far as the configuration says it.
     pub fn cgroup(&self) -> Option<String> {
-        self.config.pointer("/linux/cgroupsPath").and_then(Value::as_str).map(str::to_owned)
+        let asked = self.config.pointer("/linux/cgroupsPath")?.as_str()?;
+        self.sandbox.manager().place(asked)
     }
 
     pub fn config(&self) -> &Value {
@@ -294,6 +311,23 @@ impl Bundle {
         assert!(left.is_empty(), "a refused run left: {left:?}");
         refusal
     }
+}
+
+/// A map of a user's own id to 0, and of their subordinate ids (subuid(5)) to what follows.
+fn own_ids(own: u32, file: &str) -> Value {
+    let table = std::fs::read_to_string(file).unwrap_or_default();
+    let name = std::env::var("USER").unwrap_or_default();
+    let below = table.lines().find_map(|line| {
+        let (user, range) = line.split_once(':')?;
+        let (first, count) = range.split_once(':')?;
+        let range = (first.parse::<u32>().ok()?, count.parse::<u32>().ok()?);
+        (user == name || user == own.to_string()).then_some(range)
+    });
+    let mut map = vec![json!({"containerID": 0, "hostID": own, "size": 1})];
+    map.extend(
+        below.map(|(first, count)| json!({"containerID": 1, "hostID": first, "size": count})),
+    );
+    Value::Array(map)
 }
 
 /// A container as engines ask for it, without a terminal and without limits.

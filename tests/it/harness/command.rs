@@ -77,6 +77,7 @@ impl Invocation {
 
     /// Runs the command as an ordinary user whose group has the same number.
     pub fn user(mut self, id: u32) -> Self {
+        super::needs::demand_root();
         std::os::unix::process::CommandExt::uid(&mut self.command, id);
         std::os::unix::process::CommandExt::gid(&mut self.command, id);
         self

@@ -13,7 +13,9 @@ use std::sync::OnceLock;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, TMPFS_MAGIC, statfs};
+use nix::unistd::geteuid;
 
+use super::needs;
 use super::runner::take_panic;
 
 const CGROUP: &str = "/sys/fs/cgroup";
@@ -25,8 +27,12 @@ static HOST: OnceLock<File> = OnceLock::new();
 static MEMORY: OnceLock<PathBuf> = OnceLock::new();
 
 /// Moves this (still single-threaded) process into a mount namespace of its
-/// own with cgroup v2 at `/sys/fs/cgroup`.
+/// own with cgroup v2 at `/sys/fs/cgroup`. An ordinary user has to take the
+/// machine as it is.
 pub fn enter_unified_view() {
+    if !geteuid().is_root() {
+        return;
+    }
     let host = File::open("/proc/self/ns/mnt").expect("open /proc/self/ns/mnt");
     unshare(CloneFlags::CLONE_NEWNS).expect("unshare the mount namespace");
     remount_root(MsFlags::MS_PRIVATE);
@@ -70,9 +76,9 @@ pub fn is_unified() -> bool {
 
 /// Runs `body` on a thread that sees the host's own cgroup hierarchies.
 pub fn on_host_hierarchies<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+    let Some(host) = HOST.get() else { return body() };
     on_own_thread(|| {
         unshare(CloneFlags::CLONE_FS).expect("unshare the working directory");
-        let host = HOST.get().expect("the suite has entered its own view");
         setns(host, CloneFlags::CLONE_NEWNS).expect("return to the host's mount namespace");
         body()
     })
@@ -81,6 +87,7 @@ pub fn on_host_hierarchies<T: Send>(body: impl FnOnce() -> T + Send) -> T {
 /// Runs `body` on a thread in a mount namespace of its own, whose mounts have
 /// the given propagation among themselves.
 pub fn in_private_mounts<T: Send>(propagation: MsFlags, body: impl FnOnce() -> T + Send) -> T {
+    needs::demand_root();
     on_own_thread(|| {
         unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).expect("unshare mounts");
         remount_root(MsFlags::MS_PRIVATE);
@@ -114,6 +121,7 @@ pub struct Namespace(File);
 impl Namespace {
     /// Makes a namespace; `file` is its name below `/proc/self/ns`.
     pub fn new(flag: CloneFlags, file: &str) -> Self {
+        needs::demand_root();
         on_own_thread(|| {
             unshare(CloneFlags::CLONE_FS | flag).expect("unshare a namespace");
             Self(File::open(format!("/proc/thread-self/ns/{file}")).expect("open the namespace"))

@@ -22,6 +22,7 @@ mod container;
 mod hierarchies;
 mod leftovers;
 pub mod limits;
+pub mod manager;
 pub mod mountinfo;
 pub mod needs;
 pub mod probe;

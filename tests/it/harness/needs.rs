@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use super::Skip;
 use super::command::ask;
 use super::hierarchies;
+use super::manager::Manager;
 use super::sandbox::runtime_path;
 
 fn unless(met: bool, reason: impl Into<String>) -> Result<(), Skip> {
@@ -115,6 +116,16 @@ pub fn memlock_for_crun() -> Result<(), Skip> {
     if runtime_name() == "crun" { sys_resource() } else { Ok(()) }
 }
 
+/// The suite's cgroups made by the runtime itself.
+pub fn cgroupfs() -> Result<(), Skip> {
+    unless(Manager::chosen() == Manager::Cgroupfs, "asks for the cgroupfs manager")
+}
+
+/// The suite's cgroups made by systemd.
+pub fn systemd() -> Result<(), Skip> {
+    unless(Manager::chosen() == Manager::Systemd, "asks for the systemd manager")
+}
+
 /// A file of the machine.
 pub fn path(path: &str) -> Result<(), Skip> {
     unless(Path::new(path).exists(), format!("{path} is not here"))
@@ -131,4 +142,11 @@ pub fn kernel(major: u32, minor: u32) -> Result<(), Skip> {
 /// The superuser.
 pub fn root() -> Result<(), Skip> {
     unless(nix::unistd::geteuid().is_root(), "needs root")
+}
+
+/// [`root`] for the harness's own tools, from whatever depth: ends the test as skipped.
+pub fn demand_root() {
+    if let Err(skip) = root() {
+        std::panic::panic_any(skip);
+    }
 }

@@ -59,6 +59,7 @@ pub fn populate(root: &Path) {
 
 /// Makes `id` the owner of a tree.
 pub fn give(path: &Path, id: u32) {
+    super::needs::demand_root();
     std::os::unix::fs::lchown(path, Some(id), Some(id)).expect("change the owner");
     if path.symlink_metadata().is_ok_and(|there| there.is_dir()) {
         for entry in fs::read_dir(path).expect("read a directory") {

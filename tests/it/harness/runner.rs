@@ -128,7 +128,10 @@ fn carry_out(test: &Test) -> Report {
     let verdict = match panic::catch_unwind(AssertUnwindSafe(|| (test.body)())) {
         Ok(Ok(())) => Verdict::Passed,
         Ok(Err(Skip(reason))) => Verdict::Skipped(reason),
-        Err(_) => Verdict::Failed(take_panic()),
+        Err(thrown) => match thrown.downcast::<Skip>() {
+            Ok(skip) => Verdict::Skipped(skip.0),
+            Err(_) => Verdict::Failed(take_panic()),
+        },
     };
     Report { name: test.name.clone(), verdict, took: started.elapsed() }
 }

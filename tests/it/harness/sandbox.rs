@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::command::Invocation;
 use super::hierarchies;
 use super::leftovers;
+use super::manager::Manager;
 
 /// The environment variable that marks each process a test starts, directly
 /// or through the runtime, so that a survivor can be found and attributed.
@@ -26,6 +27,7 @@ pub struct Sandbox {
     token: String,
     claims: Mutex<Vec<Claim>>,
     commands: AtomicUsize,
+    manager: Mutex<Manager>,
 }
 
 /// A container that a test may have made, and where its cgroup would be.
@@ -46,7 +48,13 @@ impl Sandbox {
         // Programs inside containers and hooks with other uids reach through.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).expect("open the directory to all");
-        Arc::new(Self { dir, token, claims: Mutex::default(), commands: AtomicUsize::new(0) })
+        Arc::new(Self {
+            dir,
+            token,
+            claims: Mutex::default(),
+            commands: AtomicUsize::new(0),
+            manager: Mutex::new(Manager::chosen()),
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -70,10 +78,21 @@ impl Sandbox {
         claims.push(Claim { id: id.to_owned(), cgroup });
     }
 
-    /// A command of the runtime with this sandbox's `--root`.
+    /// Who makes the cgroups of its containers.
+    pub fn manager(&self) -> Manager {
+        *self.manager.lock().unwrap()
+    }
+
+    /// Has the cgroups made by another manager than the suite's.
+    pub fn use_manager(&self, manager: Manager) {
+        *self.manager.lock().unwrap() = manager;
+    }
+
+    /// A command of the runtime with this sandbox's `--root` and manager.
     pub fn runtime(&self, arguments: &[&str]) -> Invocation {
         let root = self.root();
         let mut line = vec!["--root", root.to_str().expect("utf-8")];
+        line.extend(self.manager().options());
         line.extend(arguments);
         self.bare_runtime(&line)
     }
