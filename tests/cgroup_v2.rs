@@ -258,26 +258,6 @@ fn an_update_changes_all_or_nothing() {
     manager.remove(soon()).unwrap();
 }
 
-#[test]
-fn huge_pages_are_limited_where_the_controller_is() {
-    let Some(facts) = v2_host("hugetlb") else { return };
-    let sizes = fs::read_dir("/sys/kernel/mm/hugepages").map(|dir| dir.count()).unwrap_or(0);
-    if !facts.has_unified("hugetlb") || sizes == 0 {
-        eprintln!("skipped hugetlb: no such controller or no huge pages");
-        return;
-    }
-    let path = path_of("hugetlb");
-    let resources = json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 4194304 }] });
-    let mut manager = Manager::from_plan(plan(&facts, &format!("{path}/x"), resources)).unwrap();
-    manager.prepare().unwrap();
-    for file in ["hugetlb.2MB.max", "hugetlb.2MB.rsvd.max"] {
-        let text = fs::read_to_string(dir(&path).join("x").join(file)).unwrap();
-        assert_eq!(text, "4194304\n", "{file}");
-    }
-    manager.remove(soon()).unwrap();
-    assert!(!dir(&path).exists());
-}
-
 /// CG-41.
 #[test]
 fn fork_bombs_end_in_time() {

@@ -111,6 +111,14 @@ fn run(
     }
 }
 
+/// Checks the conditions of writes.
+///
+/// # Errors
+/// [`Error::InUse`].
+pub(super) fn check_all(files: &impl Files, writes: &[Write]) -> Result<(), Error> {
+    writes.iter().try_for_each(|write| check(files, write))
+}
+
 fn check(files: &impl Files, write: &Write) -> Result<(), Error> {
     let Some(Guard { file, limit }) = write.guard else { return Ok(()) };
     let Some((dir, _)) = files.dir(&write.controller) else { return Ok(()) };

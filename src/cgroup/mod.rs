@@ -157,7 +157,7 @@ impl Manager {
             CgroupRecord::Disabled => Kind::Disabled,
             CgroupRecord::Unified(dir) => Kind::Unified(v2::Unified::new(dir)),
             CgroupRecord::Systemd { unit, bus, dir } => {
-                Kind::Scope(systemd::Unit { name: unit, bus, unified: v2::Unified::new(dir) })
+                Kind::Scope(systemd::Unit::new(unit, bus, v2::Unified::new(dir)))
             }
             #[cfg(feature = "cgroup-v1")]
             CgroupRecord::Legacy { dirs, unified } => Kind::Legacy(v1::Legacy::new(dirs, unified)),

@@ -8,6 +8,7 @@ use super::{Error, Placement, Prepared};
 use crate::plan::cgroup::scope::{Bus, Property, Scope, Value, of_writes};
 use crate::plan::cgroup::{CgroupPlan, Place, Write};
 use crate::sys::process;
+use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
@@ -15,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// How long systemd may take to start or stop a scope, also when it is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the bus may take to let this process in, which is no work for it.
+const WELCOME: Duration = Duration::from_secs(10);
 
 const BUS: Address<'static> = Address {
     destination: "org.freedesktop.DBus",
@@ -42,6 +46,8 @@ pub(super) struct Unit {
     pub(super) name: String,
     pub(super) bus: Bus,
     pub(super) unified: Unified,
+    /// Whether the bus did not answer before: cleaning up does not wait for it once more.
+    silent: Cell<bool>,
 }
 
 /// A connection to a service manager that tells of finished jobs.
@@ -56,11 +62,12 @@ enum Stopped {
 
 impl Unit {
     pub(super) fn survey(scope: &Scope) -> Result<Self, Error> {
-        Ok(Self {
-            name: scope.unit.clone(),
-            bus: scope.bus,
-            unified: Unified::survey(&scope.mount, &scope.path)?,
-        })
+        let unified = Unified::survey(&scope.mount, &scope.path)?;
+        Ok(Self::new(scope.unit.clone(), scope.bus, unified))
+    }
+
+    pub(super) fn new(name: String, bus: Bus, unified: Unified) -> Self {
+        Self { name, bus, unified, silent: Cell::new(false) }
     }
 
     /// Nothing can be made before there is a process: a scope is made around one.
@@ -103,6 +110,8 @@ impl Unit {
         }
         let deadline = Instant::now() + PATIENCE;
         let failed = |cause| Error::Bus { unit: self.name.clone(), cause };
+        // Told of a limit below what is in use, systemd would end processes for it.
+        self.unified.check(writes)?;
         let old = self.unified.undoing(writes)?;
         let mut manager = self.connect(deadline)?;
         manager.set(&self.name, &properties, deadline).map_err(failed)?;
@@ -115,9 +124,13 @@ impl Unit {
     }
 
     fn connect(&self, deadline: Instant) -> Result<ServiceManager, Error> {
-        connect(self.bus)
-            .and_then(|stream| ServiceManager::new(stream, deadline))
-            .map_err(|cause| Error::Bus { unit: self.name.clone(), cause })
+        let failed = |cause| Error::Bus { unit: self.name.clone(), cause };
+        if self.silent.get() {
+            return Err(failed(BusError::Late { action: "connect" }));
+        }
+        let connected = connect(self.bus).and_then(|stream| ServiceManager::new(stream, deadline));
+        self.silent.set(matches!(connected, Err(BusError::Late { .. })));
+        connected.map_err(failed)
     }
 
     /// Kills what is left, has the unit stopped and removes what systemd leaves. A scope whose
@@ -139,6 +152,7 @@ impl Unit {
 
 impl ServiceManager {
     fn new(stream: UnixStream, deadline: Instant) -> Result<Self, BusError> {
+        let deadline = deadline.min(Instant::now() + WELCOME);
         let mut connection = Connection::new(stream, process::geteuid(), deadline)?;
         connection.call(BUS, "Hello", "", &[], deadline)?;
         let mut rule = Encoder::default();
@@ -151,13 +165,17 @@ impl ServiceManager {
     /// name, left by an earlier container, is forgotten first.
     fn start(&mut self, scope: &Scope, pid: i32, deadline: Instant) -> Result<String, BusError> {
         let body = start_body(scope, pid);
-        match self.job("StartTransientUnit", "ssa(sv)a(sa(sv))", &body, deadline) {
+        match self.start_transient(&body, deadline) {
             Err(BusError::Method { name, .. }) if name == "org.freedesktop.systemd1.UnitExists" => {
                 self.forget(&scope.unit, deadline)?;
-                self.job("StartTransientUnit", "ssa(sv)a(sa(sv))", &body, deadline)
+                self.start_transient(&body, deadline)
             }
             other => other,
         }
+    }
+
+    fn start_transient(&mut self, body: &[u8], deadline: Instant) -> Result<String, BusError> {
+        self.job("StartTransientUnit", "ssa(sv)a(sa(sv))", body, deadline)
     }
 
     fn stop(&mut self, unit: &str, deadline: Instant) -> Result<Stopped, BusError> {

@@ -1,6 +1,6 @@
 //! A cgroup in the unified hierarchy.
 
-use super::apply::{OneDir, apply, apply_or_undo, undoing};
+use super::apply::{OneDir, apply, apply_or_undo, check_all, undoing};
 use super::events::{Waited, poll_until, wait};
 use super::oom::Watch;
 use super::stats::{self, Stats};
@@ -79,6 +79,9 @@ impl Unified {
         let (dir, found) = self.make()?;
         let Some(plan) = plan else { return Ok(born(dir)) };
         match self.furnish(dir.as_fd(), plan) {
+            Ok(()) if admits_none(&plan.unified) => {
+                Ok(Prepared { birth: None, placement: Placement::AfterClone, warnings: Vec::new() })
+            }
             Ok(()) => Ok(born(dir)),
             Err(error) => {
                 self.unmake(found);
@@ -324,6 +327,12 @@ impl Unified {
         Ok(undoing(&OneDir { fd: dir.as_fd(), path: &self.tree.path() }, writes))
     }
 
+    /// Checks the conditions of writes that another will carry out.
+    pub(super) fn check(&self, writes: &[Write]) -> Result<(), Error> {
+        let dir = self.tree.require()?;
+        check_all(&OneDir { fd: dir.as_fd(), path: &self.tree.path() }, writes)
+    }
+
     /// Carries out writes that an earlier [`Unified::undoing`] gave.
     pub(super) fn undo(&self, writes: &[Write]) -> Result<(), Error> {
         let dir = self.tree.require()?;
@@ -384,6 +393,18 @@ fn born(dir: OwnedFd) -> Prepared {
     Prepared { birth: Some(dir), placement: Placement::Done, warnings: Vec::new() }
 }
 
+/// Whether no process can be born in the cgroup; one can still be moved there.
+fn admits_none(writes: &[Write]) -> bool {
+    writes.iter().rfind(|write| write.file == "pids.max").is_some_and(|write| write.value == "0")
+}
+
+/// Whether a cgroup other than the root has processes. Some controllers could be enabled for its
+/// children nevertheless, but then those would be invalid domains, in which no process can be.
+fn holds_processes(dir: BorrowedFd<'_>) -> bool {
+    read_file(dir, c"cgroup.type").is_ok()
+        && read_file(dir, c"cgroup.procs").is_ok_and(|pids| !pids.is_empty())
+}
+
 fn lists(text: &str, name: &str) -> bool {
     text.split_ascii_whitespace().any(|other| other == name)
 }
@@ -398,6 +419,9 @@ fn hand_down_from<'a>(
     let missing: Vec<&str> = names.iter().copied().filter(|name| !lists(&enabled, name)).collect();
     if missing.is_empty() {
         return Ok(Vec::new());
+    }
+    if holds_processes(dir) {
+        return Ok(missing.into_iter().map(|name| (name, Errno::EBUSY)).collect());
     }
     let all: Vec<String> = missing.iter().map(|name| format!("+{name}")).collect();
     if write_file(dir, c"cgroup.subtree_control", &all.join(" ")).is_ok() {

@@ -362,10 +362,10 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     // What an ordinary user makes is theirs, and so the container's root's, already; giving files
     // away takes root.
     cgroup.owner = match request.privilege {
-        cgroup::Privilege::Full => {
+        Privilege::Full => {
             cgroup::delegation::owner(&cgroup.place, &namespaces, &mounts, user, id_maps.as_ref())
         }
-        cgroup::Privilege::Confined { .. } => None,
+        Privilege::Confined { .. } => None,
     };
     let own_dev = check::has_own_dev(&mounts);
     let devices = linux.and_then(|l| l.devices().as_deref()).unwrap_or_default();

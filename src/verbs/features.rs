@@ -155,8 +155,8 @@ fn linux() -> Linux {
         cgroup: Cgroup {
             v1: cfg!(feature = "cgroup-v1"),
             v2: true,
-            systemd: false,
-            systemd_user: false,
+            systemd: true,
+            systemd_user: true,
             rdma: true,
         },
         seccomp: seccomp_features(),

@@ -19,6 +19,7 @@ tests![
     the_process_is_in_the_cgroup_from_the_start,
     children_of_the_container_are_in_the_cgroup,
     cgroups_made_inside_are_removed,
+    without_a_namespace_the_mount_shows_the_containers_own_cgroup,
     a_frozen_container_can_be_deleted,
     unified_writes_any_file,
     unified_writes_nothing_for_an_unknown_file,
@@ -136,6 +137,20 @@ fn cgroups_made_inside_are_removed() -> Outcome {
     let directory = directory_of(container.pid);
     container.verb("delete", &["--force"], &[]).ok();
     assert!(!directory.exists());
+    Ok(())
+}
+
+fn without_a_namespace_the_mount_shows_the_containers_own_cgroup() -> Outcome {
+    needs::other_than("runc", "shows the whole hierarchy")?;
+    needs::other_than("crun", "shows the whole hierarchy")?;
+    let container = Bundle::new()
+        .without_namespace("cgroup")
+        .mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro"])
+        .sh("cat /sys/fs/cgroup/cgroup.procs; echo seen; sleep 60")
+        .start();
+    container.says("seen");
+    let seen = container.stdout();
+    assert_eq!(seen.lines().next(), Some("1"), "{seen}");
     Ok(())
 }
 

@@ -30,9 +30,11 @@ mod hooks;
 mod hostile;
 mod idmap;
 mod lifecycle;
+mod limits;
 mod lsm;
 mod mounts;
 mod namespaces;
+mod nesting;
 mod net_devices;
 mod notify;
 mod paths;
@@ -45,6 +47,7 @@ mod rootless;
 mod run;
 mod seccomp;
 mod sysctl;
+mod systemd;
 mod terminal;
 mod timens;
 mod update;
@@ -89,6 +92,9 @@ fn all() -> Vec<harness::Test> {
         ("notify", notify::tests()),
         ("net_devices", net_devices::tests()),
         ("cgroups", cgroups::tests()),
+        ("limits", limits::tests()),
+        ("systemd", systemd::tests()),
+        ("nesting", nesting::tests()),
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),
         ("timens", timens::tests()),

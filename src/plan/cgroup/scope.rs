@@ -193,6 +193,9 @@ pub fn of_writes(writes: &[Write]) -> Vec<Property> {
     writes.iter().flat_map(property).collect()
 }
 
+/// CGROUP_WEIGHT_IDLE of systemd, `CPUWeight=idle`.
+const IDLE: u64 = 0;
+
 /// What systemd must know of a write, so that it does not undo it when it reloads. Files that it
 /// does not manage, and values that it cannot express, stay with the write alone.
 fn property(write: &Write) -> Vec<Property> {
@@ -208,6 +211,8 @@ fn property(write: &Write) -> Vec<Property> {
         "memory.min" => one("MemoryMin"),
         "memory.swap.max" => one("MemorySwapMax"),
         "cpu.weight" => one("CPUWeight"),
+        // systemd's weight of an idle unit, since its version 252.
+        "cpu.idle" if write.value == "1" => vec![set("CPUWeight", Value::U64(IDLE))],
         // systemd takes 0 for "not set".
         "pids.max" if write.value != "0" => one("TasksMax"),
         "cpu.max" => quota(&write.value).unwrap_or_default(),

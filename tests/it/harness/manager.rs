@@ -61,18 +61,21 @@ impl Manager {
                     true => String::new(),
                     false => format!("/user.slice/user-{uid}.slice/user@{uid}.service"),
                 };
-                Some(format!("{top}/{slice}/{unit}"))
+                Some(format!("{top}/{slice}{unit}"))
             }
         }
     }
 }
 
-/// Slice and unit of a `slice:prefix:name`; the slices here have no ancestors.
-fn scope(asked: &str) -> Option<(&str, String)> {
+/// The path of the slice and the unit of a `slice:prefix:name`: `a-b.slice` is in `a.slice`.
+fn scope(asked: &str) -> Option<(String, String)> {
     let mut parts = asked.split(':');
     let (slice, prefix, name) = (parts.next()?, parts.next()?, parts.next()?);
     let stem = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}-{name}") };
-    Some((slice, format!("{stem}.scope")))
+    let slice = slice.strip_suffix(".slice")?;
+    let ends = slice.match_indices('-').map(|(end, _)| end).chain([slice.len()]);
+    let slices = ends.map(|end| format!("{}.slice/", &slice[..end])).collect();
+    Some((slices, format!("{stem}.scope")))
 }
 
 /// The v2 cgroup of the suite itself.

@@ -31,13 +31,14 @@ pub mod runner;
 mod sandbox;
 pub mod tty;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, base_config};
 pub use command::{Finished, Invocation, PATIENCE, Running, ask};
 pub use container::{Container, eventually};
 pub use hierarchies::{
     Namespace, enter_unified_view, in_private_mounts, leave, on_host_hierarchies,
 };
-pub use rootfs::{write_closed, write_program};
+pub use manager::Manager;
+pub use rootfs::{copy_program, write_closed, write_program};
 pub use sandbox::{Sandbox, runtime_path};
 
 /// Why a test could not be carried out on this machine or with this runtime.
