@@ -6,9 +6,9 @@ CARGO   ?= cargo
 
 # What each target needs beyond Rust; tests/deps installs what is missing.
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) busybox-static python3 util-linux
+TEST_PACKAGES  := $(BUILD_PACKAGES) busybox-static python3 strace util-linux
 DEMO_PACKAGES  := $(BUILD_PACKAGES) busybox-static jq
-BENCH_PACKAGES := $(TEST_PACKAGES) crun runc strace
+BENCH_PACKAGES := $(TEST_PACKAGES) crun runc
 ALL_PACKAGES   := $(sort $(TEST_PACKAGES) $(DEMO_PACKAGES) $(BENCH_PACKAGES) debootstrap)
 
 # Another runtime to aim test-it and conformance at; empty means this one.
@@ -29,7 +29,7 @@ conformance: build
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build static test lint test-it demo conformance bench ledger lines clean
+.PHONY: help deps build static test lint test-it demo conformance bench budgets ledger lines clean
 
 help: ## this list
 	@awk '/^## / { said = substr($$0, 4) } \
@@ -73,6 +73,10 @@ bench: build ## time every verb beside RUNTIMES="crun=/usr/bin/crun runc=/usr/sb
 	@tests/deps $(BENCH_PACKAGES)
 	@tests/bench/bench --cloison $(BINARY) $(if $(RUNTIMES),--runtimes "$(RUNTIMES)") \
 		$(if $(RESULTS),--results "$(RESULTS)") $(ARGS)
+
+budgets: build ## whether the release binary keeps within tests/budgets.table
+	@tests/deps $(TEST_PACKAGES)
+	@tests/bench/budgets $(BINARY)
 
 ledger: ## what runtime-spec demands: rows, tests, and what has none (specs/52-ledger.md)
 	$(CARGO) test --locked --quiet --test ledger -- --nocapture --test-threads 1

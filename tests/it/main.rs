@@ -18,6 +18,7 @@ mod harness;
 
 mod annotations;
 mod bad_input;
+mod budgets;
 mod cgroups;
 mod contracts;
 mod delegation;
@@ -70,6 +71,7 @@ fn all() -> Vec<harness::Test> {
     let modules = [
         ("lifecycle", lifecycle::tests()),
         ("delegation", delegation::tests()),
+        ("budgets", budgets::tests()),
         ("events", events::tests()),
         ("pause", pause::tests()),
         ("ps", ps::tests()),

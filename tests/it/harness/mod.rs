@@ -29,6 +29,7 @@ pub mod probe;
 mod rootfs;
 pub mod runner;
 mod sandbox;
+pub mod trace;
 pub mod tty;
 
 pub use bundle::{Bundle, base_config};
