@@ -2,12 +2,14 @@
 //! inside of itself.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::harness::limits::directory;
 use crate::harness::{
-    Bundle, Container, Outcome, base_config, eventually, needs, runtime_path, tests,
+    Bundle, Container, Outcome, ask, base_config, copy_program, eventually, needs, runtime_path,
+    tests,
 };
 
 tests![
@@ -61,7 +63,7 @@ fn systemd_is_a_first_process() -> Outcome {
     let (upper, work, root) = (dir("upper"), dir("work"), dir("root"));
     let options = format!("lowerdir=/,upperdir={upper},workdir={work}");
     let mount = |args: &[&str]| {
-        let done = std::process::Command::new("mount").args(args).output().expect("run mount");
+        let done = ask(Command::new("mount").args(args)).expect("run mount");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
     mount(&["-t", "overlay", "-o", &options, "overlay", &root]);
@@ -80,8 +82,8 @@ fn systemd_is_a_first_process() -> Outcome {
     let below = directory(&container, "");
     let own = below.parent().filter(|_| below.ends_with("init.scope")).expect("init.scope");
     assert!(own.join("system.slice").is_dir(), "it divides its cgroup");
-    // How systemd is asked to end (systemd(1)).
-    container.verb("kill", &[], &["SIGRTMIN+3"]).ok();
+    // SIGRTMIN+3, by which systemd is asked to end (systemd(1)).
+    container.verb("kill", &[], &["37"]).ok();
     assert!(eventually(|| !container.alive()), "{}", container.stdout());
     container.verb("delete", &["--force"], &[]).ok();
     let left = container.bundle().sandbox().leftovers();
@@ -100,7 +102,7 @@ fn mount_is_taken_away(root: &str) {
 fn outer(inner: &Value, script: &str) -> Container {
     let bundle = maker(Bundle::new());
     let program = bundle.rootfs().join("runtime");
-    std::fs::copy(runtime_path(), &program).expect("copy the runtime");
+    copy_program(&runtime_path(), &program);
     let dir = bundle.rootfs().join("inner");
     std::fs::create_dir_all(dir.join("rootfs")).expect("make a directory");
     std::fs::write(dir.join("config.json"), inner.to_string()).expect("write");
@@ -116,8 +118,8 @@ fn outer(inner: &Value, script: &str) -> Container {
 }
 
 fn copy_tree(from: &Path, to: &Path) {
-    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status();
-    assert!(copied.expect("run cp").success());
+    let copied = ask(Command::new("cp").arg("-a").args([from, to])).expect("run cp");
+    assert!(copied.status.success());
 }
 
 fn inner(resources: Value, script: &str) -> Value {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::limits::directory;
-use crate::harness::{Bundle, Container, Manager, Outcome, Sandbox, eventually, needs, tests};
+use crate::harness::{Bundle, Container, Manager, Outcome, Sandbox, ask, eventually, needs, tests};
 
 tests![
     limits_are_properties_of_the_scope,
@@ -48,12 +48,16 @@ fn unit(container: &Container) -> String {
 /// A property of a unit as systemctl shows it.
 #[track_caller]
 fn shown(unit: &str, property: &str) -> String {
-    let output = command("systemctl")
-        .args(["show", "--value", "--property", property, "--", unit])
-        .output()
-        .expect("run systemctl");
+    let output =
+        ask(command("systemctl").args(["show", "--value", "--property", property, "--", unit]))
+            .expect("run systemctl");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn reload() {
+    let done = ask(command("systemctl").arg("daemon-reload")).expect("run systemctl");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 fn file(container: &Container, name: &str) -> String {
@@ -116,7 +120,7 @@ fn limits_survive_a_reload() -> Outcome {
     let read = || files.map(|name| file(&container, name));
     let before = read();
     assert_eq!(before, ["67108864", "33333 66000", "100", "0", "1"]);
-    assert!(command("systemctl").arg("daemon-reload").status().expect("run").success());
+    reload();
     assert_eq!(read(), before);
     Ok(())
 }
@@ -127,7 +131,7 @@ fn idle_survives_a_reload() -> Outcome {
     needs::controller("cpu")?;
     let container = sleeping().set("/linux/resources/cpu", json!({"idle": 1})).create();
     assert_eq!(shown(&unit(&container), "CPUWeight"), "idle");
-    assert!(command("systemctl").arg("daemon-reload").status().expect("run").success());
+    reload();
     assert_eq!(file(&container, "cpu.idle"), "1");
     Ok(())
 }
@@ -143,7 +147,7 @@ fn an_update_is_told_to_systemd() -> Outcome {
     assert_eq!(shown(&unit, "MemoryMax"), "134217728");
     assert_eq!(shown(&unit, "TasksMax"), "33");
     assert_eq!(file(&container, "memory.max"), "134217728");
-    assert!(command("systemctl").arg("daemon-reload").status().expect("run").success());
+    reload();
     assert_eq!(file(&container, "memory.max"), "134217728");
     Ok(())
 }
@@ -189,8 +193,8 @@ fn slices_are_made_on_the_way() -> Outcome {
     assert!(directory.ends_with(place), "{}", directory.display());
     container.verb("delete", &["--force"], &[]).ok();
     assert!(!directory.exists());
-    let stopped = command("systemctl").args(["stop", &slice]).status();
-    assert!(stopped.expect("run").success());
+    let stopped = ask(command("systemctl").args(["stop", &slice])).expect("run systemctl");
+    assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
     Ok(())
 }
 
@@ -216,13 +220,11 @@ fn a_failed_unit_of_the_name_is_no_obstacle() -> Outcome {
     let bundle = sleeping();
     let unit = format!("it-{}.scope", bundle.id());
     let slice = if needs::root().is_ok() { "system.slice" } else { "user.slice" };
-    let mut failing = command("systemd-run")
-        .args(["--scope", "--quiet", "--property=RuntimeMaxSec=1", "--slice", slice])
-        .args(["--unit", &unit, "sleep", "30"])
-        .spawn()
-        .expect("run systemd-run");
+    let mut failing = command("systemd-run");
+    failing.args(["--scope", "--quiet", "--property=RuntimeMaxSec=1", "--slice", slice]);
+    failing.args(["--unit", &unit, "sleep", "30"]);
+    ask(&mut failing).expect("run systemd-run");
     assert!(eventually(|| shown(&unit, "ActiveState") == "failed"));
-    failing.wait().expect("wait");
     let container = bundle.create();
     assert_eq!(shown(&unit, "ActiveState"), "active");
     container.verb("delete", &["--force"], &[]).ok();
