@@ -171,6 +171,7 @@ fn simple(plan: &Plan, step: Step, item: usize) -> What {
         Step::RootTree | Step::PivotRoot => value("/root/path", path()),
         Step::RootReadonly => value("/root/readonly", None),
         Step::RootPropagation => value("/linux/rootfsPropagation", None),
+        Step::TimeNamespace => value("/linux/namespaces", None),
         Step::TimeOffsets => value("/linux/timeOffsets", None),
         Step::Hostname => value("/hostname", plan.hostname.as_ref().map(text)),
         Step::Domainname => value("/domainname", plan.domainname.as_ref().map(text)),
@@ -290,6 +291,9 @@ fn hint(failure: &Failure) -> Option<&'static str> {
         }
         (Step::OomScore, Errno::EACCES) => {
             Some("lowering the score needs CAP_SYS_RESOURCE, which the runtime lacks")
+        }
+        (Step::TimeNamespace, Errno::EINVAL) => {
+            Some("this kernel is built without time namespaces")
         }
         (Step::TimeOffsets, Errno::ERANGE) => {
             Some("no clock of the container may show a time before 0 or after 146 years")

@@ -378,6 +378,9 @@ fn process(wanted: &ProcessPlan, plan: &Plan, page: &mut Page) -> fmt::Result {
     }
     page.line(format_args!("cwd {}", shown(&process.cwd)))?;
     page.line(format_args!("user {}:{} umask {:03o}", process.uid, process.gid, process.umask))?;
+    if wanted.keep_groups {
+        page.line("groups of the caller")?;
+    }
     if !process.additional_gids.is_empty() {
         page.line(format_args!("groups {:?}", process.additional_gids))?;
     }

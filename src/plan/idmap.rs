@@ -61,7 +61,17 @@ pub enum Error {
         /// Number of ids.
         count: u32,
     },
-    /// More than the kernel takes.
+    /// An id that two ranges map, inside or outside.
+    #[error("{pointer}/{index}: overlaps {pointer}/{first}")]
+    Overlap {
+        /// JSON pointer of the list.
+        pointer: String,
+        /// Index of the later range.
+        index: usize,
+        /// Index of the earlier range.
+        first: usize,
+    },
+    /// More than the kernel takes, also when neighbours are joined.
     #[error("{pointer}: {count} mappings are more than the {MAX_RANGES} that the kernel takes")]
     TooMany {
         /// JSON pointer of the list.
@@ -100,9 +110,6 @@ pub fn resolve(
 
 fn ranges(pointer: &str, asked: &[LinuxIdMapping]) -> Result<Vec<Range>, Error> {
     let pointer = || pointer.to_owned();
-    if asked.len() > MAX_RANGES {
-        return Err(Error::TooMany { pointer: pointer(), count: asked.len() });
-    }
     let check = |(index, mapping): (usize, &LinuxIdMapping)| {
         let range = Range {
             inside: mapping.container_id(),
@@ -121,7 +128,49 @@ fn ranges(pointer: &str, asked: &[LinuxIdMapping]) -> Result<Vec<Range>, Error> 
         }
         Ok(range)
     };
-    asked.iter().enumerate().map(check).collect()
+    let ranges: Vec<Range> = asked.iter().enumerate().map(check).collect::<Result<_, _>>()?;
+    if let Some((index, first)) = overlap(&ranges) {
+        return Err(Error::Overlap { pointer: pointer(), index, first });
+    }
+    if ranges.len() <= MAX_RANGES {
+        return Ok(ranges);
+    }
+    let joined = join(&ranges);
+    if joined.len() > MAX_RANGES {
+        return Err(Error::TooMany { pointer: pointer(), count: joined.len() });
+    }
+    Ok(joined)
+}
+
+/// Two ranges that share an id, inside or outside: the later one and the earlier.
+fn overlap(ranges: &[Range]) -> Option<(usize, usize)> {
+    let by = |first: fn(&Range) -> u32| {
+        let mut order: Vec<usize> = (0..ranges.len()).collect();
+        order.sort_unstable_by_key(|&index| first(&ranges[index]));
+        let shares = |pair: &&[usize]| {
+            let (low, high) = (&ranges[pair[0]], &ranges[pair[1]]);
+            u64::from(first(low)) + u64::from(low.count) > u64::from(first(high))
+        };
+        order.windows(2).find(shares).map(|pair| (pair[0].max(pair[1]), pair[0].min(pair[1])))
+    };
+    by(|range| range.inside).or_else(|| by(|range| range.outside))
+}
+
+/// The same map in fewer ranges: each is joined with the one before it that it continues.
+fn join(ranges: &[Range]) -> Vec<Range> {
+    let mut joined: Vec<Range> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last)
+                if last.inside + last.count == range.inside
+                    && last.outside + last.count == range.outside =>
+            {
+                last.count += range.count;
+            }
+            _ => joined.push(*range),
+        }
+    }
+    joined
 }
 
 /// The text that goes into /proc/PID/uid_map or gid_map.
@@ -173,5 +222,37 @@ mod tests {
         assert!(matches!(parse(far, ONE), Err(Error::Overflow { index: 0, .. })));
         let none = r#"[{"containerID":0,"hostID":0,"size":0}]"#;
         assert!(matches!(parse(ONE, none), Err(Error::Empty { index: 0, .. })));
+    }
+
+    fn list(mappings: impl Iterator<Item = (u32, u32, u32)>) -> Result<Vec<Range>, Error> {
+        let asked = mappings.map(|(container, host, size)| {
+            serde_json::json!({"containerID": container, "hostID": host, "size": size})
+        });
+        let asked: Vec<LinuxIdMapping> =
+            serde_json::from_value(asked.collect::<Vec<_>>().into()).unwrap();
+        ranges("/l", &asked)
+    }
+
+    /// NS-5
+    #[test]
+    fn more_ranges_than_the_kernel_takes_are_joined_or_refused() {
+        let neighbours = list((0..400).map(|n| (n, 1000 + n, 1))).unwrap();
+        assert_eq!(neighbours, [Range { inside: 0, outside: 1000, count: 400 }]);
+        let few = list((0..3).map(|n| (n, 1000 + n, 1))).unwrap();
+        assert_eq!(few.len(), 3, "what fits stays as it was given");
+        let scattered = list((0..400).map(|n| (n, 1000 + 2 * n, 1))).unwrap_err();
+        assert_eq!(
+            scattered.to_string(),
+            "/l: 400 mappings are more than the 340 that the kernel takes"
+        );
+    }
+
+    #[test]
+    fn ranges_that_share_an_id_are_refused() {
+        let inside = list([(0, 1000, 10), (9, 3000, 1)].into_iter()).unwrap_err();
+        assert_eq!(inside.to_string(), "/l/1: overlaps /l/0");
+        let outside = list([(0, 1005, 10), (20, 1000, 6)].into_iter()).unwrap_err();
+        assert_eq!(outside, Error::Overlap { pointer: "/l".into(), index: 1, first: 0 });
+        list([(0, 1000, 10), (10, 3000, 1)].into_iter()).unwrap();
     }
 }

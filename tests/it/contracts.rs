@@ -18,6 +18,7 @@ tests![
     features_are_json_with_versions,
     features_name_what_engines_look_for,
     features_agree_with_what_is_accepted,
+    every_feature_can_be_used,
     spec_makes_a_configuration_that_runs,
     spec_does_not_overwrite,
     the_log_is_json_where_asked,
@@ -183,6 +184,78 @@ fn features_agree_with_what_is_accepted() -> Outcome {
         let bundle = Bundle::new().mount("/m", "tmpfs", "tmpfs", &[option]).args(&["true"]);
         let ran = bundle.run();
         assert_eq!(ran.code, 0, "{option}: {ran}");
+    }
+    Ok(())
+}
+
+/// FEA-1: what `features` lists is what `create` takes.
+fn every_feature_can_be_used() -> Outcome {
+    use serde_json::json;
+    needs::cloison()?;
+    let features = features()?;
+    let linux = &features["linux"];
+    let all = strings(&linux["capabilities"]);
+    let seccomp = &linux["seccomp"];
+    let calls = [
+        "swapon",
+        "swapoff",
+        "reboot",
+        "acct",
+        "syslog",
+        "vhangup",
+        "quotactl",
+        "init_module",
+        "delete_module",
+        "kexec_load",
+    ];
+    // Notifying needs an agent (tests of notify).
+    let actions = strings(&seccomp["actions"]).into_iter().filter(|a| *a != "SCMP_ACT_NOTIFY");
+    let mut rules: Vec<_> = actions
+        .zip(calls)
+        .map(|(action, call)| json!({"names": [call], "action": action}))
+        .collect();
+    for (value, operator) in strings(&seccomp["operators"]).into_iter().enumerate() {
+        let args = json!([{"index": 0, "value": value, "op": operator}]);
+        rules.push(json!({"names": ["ioperm"], "action": "SCMP_ACT_ERRNO", "args": args}));
+    }
+    let mut bundle =
+        Bundle::new().set("/process/capabilities", json!({"bounding": all, "permitted": all})).set(
+            "/linux/seccomp",
+            json!({
+                "defaultAction": "SCMP_ACT_ALLOW", "architectures": seccomp["archs"],
+                "flags": seccomp["supportedFlags"], "syscalls": rules,
+            }),
+        );
+    for hook in strings(&features["hooks"]) {
+        bundle = bundle.push(&format!("/hooks/{hook}"), json!({"path": "/bin/true"}));
+    }
+    let ran = bundle.run().ok();
+    assert!(!ran.stderr.contains("unknown"), "{ran}");
+
+    let planned = |bundle: Bundle| {
+        bundle.write();
+        let dir = bundle.dir();
+        let line = ["explain", "--bundle", dir.to_str().expect("utf-8"), bundle.id()];
+        bundle.sandbox().runtime(&line).finish().ok();
+    };
+    let kinds = strings(&linux["namespaces"]).into_iter().map(|kind| json!({"type": kind}));
+    let devices = json!({"eth0": {"name": "wan"}});
+    let everything = Bundle::new().in_user_namespace(100_000).set("/linux/netDevices", devices);
+    planned(everything.set("/linux/namespaces", kinds.collect::<Vec<_>>()));
+    for mode in strings(&linux["memoryPolicy"]["modes"]) {
+        let nodes = if matches!(mode, "MPOL_DEFAULT" | "MPOL_LOCAL") { "" } else { "0" };
+        planned(Bundle::new().set("/linux/memoryPolicy", json!({"mode": mode, "nodes": nodes})));
+    }
+    for flag in strings(&linux["memoryPolicy"]["flags"]) {
+        let policy = json!({"mode": "MPOL_BIND", "nodes": "0", "flags": [flag]});
+        planned(Bundle::new().set("/linux/memoryPolicy", policy));
+    }
+    for option in ["bind", "rbind", "idmap", "ridmap", "remount", "mand"] {
+        assert!(strings(&features["mountOptions"]).contains(&option), "{option}");
+        let kind = if option == "mand" { "tmpfs" } else { "bind" };
+        let options: &[&str] = if option == "remount" { &["bind", option] } else { &[option] };
+        let bundle = Bundle::new().in_user_namespace(100_000);
+        planned(bundle.mount("/m", kind, "/tmp", options));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ const DAY: i64 = 86_400;
 fn known() -> Result<(), Skip> {
     needs::since("runc", "1.2", "knows time namespaces")?;
     needs::other_than("crun", "fails to join one, and to write its offsets")?;
-    needs::kernel(5, 6)
+    needs::path("/proc/self/ns/time")
 }
 
 fn in_time_namespace(bundle: Bundle) -> Bundle {

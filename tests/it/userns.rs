@@ -11,6 +11,7 @@ use crate::harness::{Bundle, Outcome, needs, tests};
 tests![
     ids_are_mapped,
     many_ranges_are_mapped,
+    neighbouring_ranges_are_joined_where_they_are_too_many,
     everything_in_the_container_is_owned_by_its_root,
     the_oom_score_is_set,
     the_host_keeps_its_ids,
@@ -47,6 +48,20 @@ fn many_ranges_are_mapped() -> Outcome {
         .set("/linux/uidMappings", ranges.clone())
         .set("/linux/gidMappings", ranges);
     assert_eq!(bundle.args(&["wc", "-l", "/proc/self/uid_map"]).output(), "340 /proc/self/uid_map");
+    Ok(())
+}
+
+/// NS-5
+fn neighbouring_ranges_are_joined_where_they_are_too_many() -> Outcome {
+    needs::cloison()?;
+    let ranges: Vec<_> =
+        (0..400).map(|n| json!({"containerID": n, "hostID": FIRST + n, "size": 1})).collect();
+    let bundle = Bundle::new()
+        .in_user_namespace(FIRST)
+        .set("/linux/uidMappings", ranges.clone())
+        .set("/linux/gidMappings", ranges);
+    let map = bundle.args(&["cat", "/proc/self/uid_map"]).output();
+    assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", &FIRST.to_string(), "400"]);
     Ok(())
 }
 
