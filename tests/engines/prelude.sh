@@ -32,6 +32,9 @@ profile $1 flags=(attach_disconnected,mediate_deleted) {
 EOF
 }
 
+# cgroup_of FILE: the directory of the cgroup of the process whose number is in the file.
+cgroup_of() { echo "/sys/fs/cgroup$(cut -d: -f3 "/proc/$(cat "$1")/cgroup")"; }
+
 # left: the containers that the runtime itself still knows.
 left() { "$RUNTIME" $ROOT list --quiet 2>/dev/null; }
 

@@ -56,7 +56,7 @@ def output_fits(step: Step, output: str) -> bool:
     """Whether the lines printed are those expected; `*` is any text, a line `...` any lines."""
     if not step.lines:
         return True
-    pattern = "".join(".*\n(?s:.*\n)?" if line == "..." else line_pattern(line) for line in step.lines)
+    pattern = "".join("(?s:.*\n)?" if line == "..." else line_pattern(line) for line in step.lines)
     shown = "".join(line.rstrip() + "\n" for line in output.replace("\r", "").splitlines())
     return re.fullmatch(pattern, shown) is not None
 

@@ -59,8 +59,21 @@ fn the_last_option_wins() {
 fn kernel_file_systems_are_read_only_by_mount_alone() {
     let sysfs = one(r#"{"destination":"/sys","type":"sysfs","options":["ro"]}"#);
     assert!(fs(&sysfs).parameters.is_empty() && sysfs.links == Links::Refuse);
-    let tmpfs = one(r#"{"destination":"/t","type":"tmpfs","options":["ro"]}"#);
-    assert!(fs(&tmpfs).parameters.iter().any(|p| p.key.as_c_str() == c"ro"));
+    let ext4 = one(r#"{"destination":"/t","type":"ext4","source":"/dev/x","options":["ro"]}"#);
+    assert!(fs(&ext4).parameters.iter().any(|p| p.key.as_c_str() == c"ro"));
+    assert!(ext4.attributes.set & attr::RDONLY != 0 && !ext4.sealed);
+}
+
+#[test]
+fn a_tmpfs_becomes_read_only_in_the_end() {
+    for option in ["ro", "rro"] {
+        let entry = format!(r#"{{"destination":"/t","type":"tmpfs","options":["{option}",""]}}"#);
+        let tmpfs = one(&entry);
+        assert!(tmpfs.sealed);
+        assert!(fs(&tmpfs).parameters.iter().all(|p| p.key.as_c_str() == c"context"));
+        assert!(tmpfs.attributes.is_empty() && tmpfs.tree_attributes.is_empty());
+    }
+    assert!(!one(r#"{"destination":"/t","type":"tmpfs","options":["ro","rw"]}"#).sealed);
 }
 
 #[test]
