@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use nix::mount::{MsFlags, mount};
 
+use crate::cgroups::{directory_of, on_v1, v1_directory};
 use crate::harness::trace::{Calls, strace};
 use crate::harness::{
     Bundle, Container, Outcome, Sandbox, eventually, in_private_mounts, needs, tests,
@@ -21,6 +22,8 @@ tests![
     system_calls_do_not_grow_with_the_mounts_of_the_host,
     system_calls_do_not_grow_with_other_containers,
     list_takes_few_system_calls_per_container,
+    a_container_starts_within_a_mebibyte_and_is_charged_little,
+    v1_a_container_starts_within_a_mebibyte_and_is_charged_little,
 ];
 
 const TABLE: &str = include_str!("../budgets.table");
@@ -174,4 +177,41 @@ fn list_takes_few_system_calls_per_container() -> Outcome {
     assert!(per_container <= may, "{per_container} system calls, allowed are {may}");
     drop(some);
     Ok(())
+}
+
+/// As engines limit it, and little enough that what the runtime leaves in it shows.
+fn limited(limit: usize) -> Bundle {
+    Bundle::new().args(&["sleep", "1000"]).set("/linux/resources/memory/limit", limit)
+}
+
+/// `peak` reads the most that a container's memory cgroup has been charged, in bytes.
+fn starts_within_a_mebibyte(peak: impl Fn(&Container) -> String) {
+    limited(1 << 20).start();
+    let container = limited(256 << 20).create();
+    let charged: usize = peak(&container).trim().parse().expect("a number");
+    let may = table()["charged-KiB"][0] * 1024;
+    assert!(charged <= may, "{charged} bytes are charged when it is created, allowed are {may}");
+}
+
+fn a_container_starts_within_a_mebibyte_and_is_charged_little() -> Outcome {
+    needs::cloison()?;
+    needs::controller("memory")?;
+    starts_within_a_mebibyte(|container| {
+        let cgroup = directory_of(container.pid);
+        // Linux < 5.19 has no peak; what is charged now is close.
+        let files = ["memory.peak", "memory.current"].map(|name| cgroup.join(name));
+        let file = files.iter().find(|file| file.exists()).expect("a file");
+        std::fs::read_to_string(file).expect("read")
+    });
+    Ok(())
+}
+
+fn v1_a_container_starts_within_a_mebibyte_and_is_charged_little() -> Outcome {
+    needs::cloison()?;
+    on_v1(&["memory"], || {
+        starts_within_a_mebibyte(|container| {
+            let file = v1_directory(container, "memory").join("memory.max_usage_in_bytes");
+            std::fs::read_to_string(file).expect("read")
+        });
+    })
 }

@@ -47,7 +47,7 @@ tests![
 ];
 
 /// The v2 directory of a process.
-fn directory_of(pid: i32) -> PathBuf {
+pub fn directory_of(pid: i32) -> PathBuf {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("read");
     let path = text.lines().find_map(|line| line.strip_prefix("0::")).expect("a v2 line");
     Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'))
@@ -381,7 +381,7 @@ fn the_cgroup_manager_can_be_disabled() -> Outcome {
 // ---- cgroup v1
 
 /// Runs a test on the host's own hierarchies.
-fn on_v1(controllers: &[&str], test: fn()) -> Outcome {
+pub fn on_v1(controllers: &[&str], test: fn()) -> Outcome {
     needs::other_than("crun", "refuses hybrid hierarchies")?;
     for controller in controllers {
         needs::v1_controller(controller)?;
@@ -392,7 +392,7 @@ fn on_v1(controllers: &[&str], test: fn()) -> Outcome {
 
 /// The directory of a container in the hierarchy of a v1 controller.
 #[track_caller]
-fn v1_directory(container: &Container, controller: &str) -> PathBuf {
+pub fn v1_directory(container: &Container, controller: &str) -> PathBuf {
     let text = container.proc("cgroup");
     let path = text.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
