@@ -86,7 +86,7 @@ budgets: build ## whether the release binary keeps within tests/budgets.table
 	@tests/deps $(TEST_PACKAGES)
 	@tests/bench/budgets $(BINARY)
 
-ledger: ## what runtime-spec demands: rows, tests, and what has none (specs/52-ledger.md)
+ledger: ## what runtime-spec demands and what is hostile: rows, tests, and what has none (specs 52, 60)
 	$(CARGO) test --locked --quiet --test ledger -- --nocapture --test-threads 1
 
 lines: ## how much code there is, and where

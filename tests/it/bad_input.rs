@@ -860,7 +860,8 @@ fn later_minor_versions_are_accepted() -> Outcome {
 
 fn a_large_document_is_accepted() -> Outcome {
     let bundle = Bundle::new()
-        .set("/annotations", json!({"large": "x".repeat(10 << 20)}))
+        .set("/annotations", json!({"large": "x".repeat(2 << 20)}))
+        .set("/noSuchField", "x".repeat(8 << 20))
         .args(&["hostname"]);
     assert_eq!(bundle.output(), "box");
     Ok(())
