@@ -51,9 +51,10 @@ lint: ## formatting and clippy, warnings refused
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-test: lint ## lint, then unit, golden and integration tests (as root)
+test: lint ## lint, unit, golden and integration tests (as root), the last also with systemd
 	@tests/deps $(TEST_PACKAGES)
 	$(CARGO) test --locked
+	@tests/vm/test $(LAB_TEST_KERNELS)
 
 test-it: ## integration tests only; RUNTIME=/usr/sbin/runc aims them elsewhere, ARGS=name selects
 	@tests/deps $(TEST_PACKAGES)

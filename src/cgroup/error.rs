@@ -2,6 +2,7 @@
 
 use super::Survivor;
 use crate::error::sentence;
+use crate::plan::cgroup::Write;
 use crate::sys::Errno;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,22 @@ pub enum Error {
         path: PathBuf,
         /// What to do.
         hint: Hint,
+    },
+    /// The cgroup that limits need cannot be made by this caller.
+    #[error(
+        "{pointer}: create cgroup {path}, which takes Delegate={controllers} in the caller's \
+         systemd unit"
+    )]
+    NotDelegated {
+        /// JSON pointer of the first limit.
+        pointer: String,
+        /// What the limits need, with blanks between.
+        controllers: String,
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        errno: Errno,
     },
     /// The file of a limit is absent.
     #[error(
@@ -247,10 +264,32 @@ impl Error {
         matches!(errno, Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::ENOENT)
     }
 
+    /// The same with what would give the caller the controllers of `writes`, where a cgroup may
+    /// not be made.
+    pub(super) fn with_delegation(self, writes: &[Write]) -> Self {
+        let mut names: Vec<&str> = Vec::new();
+        for write in writes.iter().filter(|write| write.controller != "cgroup") {
+            if !names.contains(&write.controller.as_ref()) {
+                names.push(&write.controller);
+            }
+        }
+        match (self, writes.first()) {
+            (Self::Create { path, errno: errno @ (Errno::EACCES | Errno::EPERM) }, Some(first))
+                if !names.is_empty() =>
+            {
+                let (pointer, controllers) = (first.pointer.clone(), names.join(" "));
+                Self::NotDelegated { pointer, controllers, path, errno }
+            }
+            (other, _) => other,
+        }
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         let hint = match self {
-            Self::Create { errno, .. } => Hint::of_create(*errno),
+            Self::Create { errno, .. } | Self::NotDelegated { errno, .. } => {
+                Hint::of_create(*errno)
+            }
             Self::Write { errno, .. } => Hint::of_write(*errno),
             Self::Place { errno, .. } => Hint::of_place(*errno),
             Self::Filter { errno, .. } => Hint::of_filter(*errno),
@@ -266,6 +305,7 @@ impl Error {
         match self {
             Self::Open { path, .. }
             | Self::Create { path, .. }
+            | Self::NotDelegated { path, .. }
             | Self::Occupied { path, .. }
             | Self::Frozen { path }
             | Self::NoController { path, .. }

@@ -229,10 +229,11 @@ impl Manager {
             let prepared = Prepared::new(None, Placement::Done);
             return Ok(Prepared { warnings: vec![warning], ..prepared });
         }
-        if let (Ok(prepared), Some(plan)) = (&mut prepared, plan) {
+        let Some(plan) = plan else { return prepared };
+        if let Ok(prepared) = &mut prepared {
             prepared.warnings.extend(plan.warnings.iter().cloned());
         }
-        prepared
+        prepared.map_err(|error| error.with_delegation(&plan.unified))
     }
 
     /// Puts the device rules of a cgroup in force, where they are due.

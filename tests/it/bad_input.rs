@@ -561,6 +561,7 @@ const ACCEPTED: [(&str, &[&str]); 2] = [
     (
         "runc",
         &[
+            "limit_given_twice",
             "namespace_is_a_file",
             "namespace_of_another_type",
             "followed_by_more",

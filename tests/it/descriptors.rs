@@ -241,6 +241,7 @@ fn started(manager: &Manager, bundle: Bundle) -> (Container, crate::harness::Run
 }
 
 fn start_waits_until_the_program_is_ready() -> Outcome {
+    needs::since("runc", "1.2", "tells managers to the end")?;
     needs::other_than("crun", "sends no MAINPID")?;
     let bundle = telling_when_let();
     let manager = Manager::listen(&bundle);
@@ -280,6 +281,7 @@ fn start_ends_with_a_program_that_never_is() -> Outcome {
 }
 
 fn run_detached_waits_until_the_program_is_ready() -> Outcome {
+    needs::since("runc", "1.2", "tells managers to the end")?;
     needs::other_than("crun", "sends no MAINPID")?;
     let bundle = telling();
     let manager = Manager::listen(&bundle);
@@ -295,6 +297,7 @@ fn run_detached_waits_until_the_program_is_ready() -> Outcome {
 }
 
 fn run_in_the_foreground_stays_the_main_process() -> Outcome {
+    needs::since("runc", "1.2", "tells managers to the end")?;
     let bundle = Bundle::new().with_probe().sh("/probe tell READY=1; read line; exit 4");
     let manager = Manager::listen(&bundle);
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
@@ -313,6 +316,7 @@ fn run_in_the_foreground_stays_the_main_process() -> Outcome {
 }
 
 fn a_manager_may_have_a_name_without_a_path() -> Outcome {
+    needs::since("runc", "1.2", "tells managers to the end")?;
     needs::other_than("crun", "sends no MAINPID")?;
     let bundle = telling();
     let manager = Manager::listen_without_path(&bundle);
@@ -338,6 +342,7 @@ fn a_manager_that_is_gone_is_a_warning() -> Outcome {
 }
 
 fn readiness_passes_a_user_namespace() -> Outcome {
+    needs::since("runc", "1.2", "tells managers to the end")?;
     needs::other_than("crun", "sends no MAINPID")?;
     let bundle =
         telling().in_user_namespace(100_000).set("/process/user", json!({"uid": 5, "gid": 5}));

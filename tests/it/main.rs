@@ -57,6 +57,7 @@ mod systemd;
 mod terminal;
 mod timens;
 mod timing;
+mod undelegated;
 mod update;
 mod userns;
 
@@ -103,6 +104,7 @@ fn all() -> Vec<harness::Test> {
         ("limits", limits::tests()),
         ("systemd", systemd::tests()),
         ("nesting", nesting::tests()),
+        ("undelegated", undelegated::tests()),
         ("annotations", annotations::tests()),
         ("hostile", hostile::tests()),
         ("hostile_exec", hostile_exec::tests()),

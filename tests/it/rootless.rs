@@ -95,6 +95,7 @@ fn the_hosts_devices_are_bound() -> Outcome {
 
 /// NS-12
 fn the_root_of_the_container_may_have_another_number() -> Outcome {
+    needs::since("runc", "1.2", "knows users without a root")?;
     user_namespaces()?;
     let ids = json!([{"containerID": 1000, "hostID": USER, "size": 1}]);
     let bundle = bundle()
@@ -138,6 +139,7 @@ fn helpers(bundle: &Bundle) -> PathBuf {
 }
 
 fn a_helper_maps_other_ids() -> Outcome {
+    needs::other_than("runc", "gives an ordinary user no groups")?;
     user_namespaces()?;
     let bundle = of_two_ranges(bundle())
         .args(&["cat", "/proc/self/uid_map", "/proc/self/gid_map"])
@@ -151,6 +153,7 @@ fn a_helper_maps_other_ids() -> Outcome {
 }
 
 fn supplementary_groups_are_refused() -> Outcome {
+    needs::other_than("crun", "leaves them out in silence")?;
     user_namespaces()?;
     let refusal = run(&bundle().set("/process/user/additionalGids", json!([0]))).refused();
     needs::cloison()?;

@@ -26,13 +26,15 @@ USERS = {
     "undelegated": "an ordinary user, in a service that owns no cgroup",
 }
 OUTPUTS = ("tests", "exit")
+EMULATED = 5  # times as long may a job take without hardware to run its code
 
 
 def selected(directory: pathlib.Path, kernel: str) -> list[Job]:
     """The jobs of a share's in/ directory that a machine is to run."""
     patterns = (directory / "selection").read_text().split()
+    patience = EMULATED if kernel.startswith("qemu-") else 1
     return [
-        job
+        dataclasses.replace(job, timeout=patience * job.timeout)
         for file in ("jobs.toml", "engines/jobs.toml")
         for job in load(directory / file)
         if matches(kernel, job.kernels) and matches(job.name, patterns)
