@@ -202,15 +202,31 @@ impl Manager {
     /// made is removed again. With the systemd manager there is nothing to do before
     /// [`Manager::place`].
     ///
-    /// Checking the program of device rules takes the kernel longer than all else here, so where
-    /// [`Prepared::rules`] are due the launcher lets init begin meanwhile, and
-    /// [`Manager::enforce`]s them before anything runs in the container that is not this runtime.
+    /// Device rules are in force as well.
     ///
     /// A manager without a plan ([`Manager::from_record`]) only makes the cgroup.
     ///
     /// # Errors
     /// The first step that failed.
     pub fn prepare(&mut self) -> Result<Prepared, Error> {
+        let mut prepared = self.prepare_without_rules()?;
+        if let Err(error) = self.enforce(&prepared) {
+            // On the way of an error that matters more.
+            let _ = self.remove(Instant::now());
+            return Err(error);
+        }
+        prepared.rules = Rules::Done;
+        Ok(prepared)
+    }
+
+    /// As [`Manager::prepare`], but device rules may be due ([`Prepared::rules`]): the kernel takes
+    /// longer to check them than for all else here, so the launcher lets init begin meanwhile, and
+    /// [enforces](Manager::enforce) them before anything runs in the container that is not this
+    /// runtime.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn prepare_without_rules(&mut self) -> Result<Prepared, Error> {
         let plan = self.plan.as_ref();
         let mut prepared = match &self.kind {
             Kind::Disabled => Ok(Prepared::new(None, Placement::Done)),

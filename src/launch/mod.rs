@@ -375,7 +375,7 @@ fn make(
         Until::Created => None,
     };
     // On failure it has undone its own work, and what is there then belongs to somebody else.
-    let mut cgroup = manager.prepare()?;
+    let mut cgroup = manager.prepare_without_rules()?;
     undo.cgroup = true;
     wish.timing.done(Phase::Cgroup);
     let record = &Record { cgroup: manager.record(), ..record.clone() };

@@ -382,8 +382,8 @@ fn verdict(allow: bool) -> [Insn; 2] {
 ///
 /// The program walks the rules from the last to the first. An access that a deny rule covers
 /// ends it with 0; what an allow rule covers is taken off the wanted set, and an empty set ends it
-/// with 1. Rules before one that decides everything are left out, as the verifier of older
-/// kernels refuses code that cannot be reached.
+/// with 1. Neighbours that share a kind or a major number share its test: what the kernel takes to
+/// check a program grows with its tests (specs/70-budgets.md).
 pub fn compile(rules: &[Rule]) -> Vec<Insn> {
     let mut program = vec![
         load(WANTED, 0),
@@ -393,48 +393,89 @@ pub fn compile(rules: &[Rule]) -> Vec<Insn> {
         load(MAJOR, 4),
         load(MINOR, 8),
     ];
-    for rule in rules.iter().rev() {
-        if rule.covers_everything() {
-            program.extend(verdict(rule.allow));
-            return program;
-        }
-        append_rule(&mut program, rule);
+    let last_first: Vec<Rule> = rules.iter().rev().copied().collect();
+    let body = by_kind(&last_first);
+    program.extend(body.code);
+    if !body.ends {
+        program.extend(verdict(false));
     }
-    program.extend(verdict(false));
     program
 }
 
-fn append_rule(program: &mut Vec<Insn>, rule: &Rule) {
-    let body = decide(rule);
-    let mut tests = Vec::with_capacity(3);
-    match rule.kind {
-        Kind::Any => {}
-        Kind::Block => tests.push((KIND, DEV_BLOCK)),
-        Kind::Char => tests.push((KIND, DEV_CHAR)),
-    }
-    // Numbers are at most i32::MAX, so the sign extension of the immediate changes nothing.
-    tests.extend(rule.major.map(|n| (MAJOR, n as i32)));
-    tests.extend(rule.minor.map(|n| (MINOR, n as i32)));
-    let total = tests.len() + body.len();
-    for (at, (register, value)) in tests.into_iter().enumerate() {
-        let to_next_rule = (total - at - 1) as i16;
-        program.push(insn(BPF_JMP_JNE_K, register, 0, to_next_rule, value));
-    }
-    program.extend(body);
+/// Some instructions.
+#[derive(Default)]
+struct Block {
+    code: Vec<Insn>,
+    /// Whether nothing behind them is ever reached. The verifier refuses what cannot be.
+    ends: bool,
 }
 
-fn decide(rule: &Rule) -> Vec<Insn> {
-    let covered = i32::from(rule.access.bits());
-    let mut body = Vec::with_capacity(4);
-    if rule.allow {
-        body.push(insn(BPF_ALU64_AND_K, WANTED, 0, 0, i32::from((!rule.access).bits())));
-        body.push(insn(BPF_JMP_JNE_K, WANTED, 0, 2, 0));
-    } else {
-        body.push(insn(BPF_JMP_JSET_K, WANTED, 0, 1, covered));
-        body.push(insn(BPF_JMP_JA, 0, 0, 2, 0));
+impl Block {
+    /// All of them, one after the other, up to one that ends.
+    fn sequence(parts: impl Iterator<Item = Self>) -> Self {
+        let mut whole = Self::default();
+        for part in parts {
+            whole.code.extend(part.code);
+            if part.ends {
+                whole.ends = true;
+                break;
+            }
+        }
+        whole
     }
-    body.extend(verdict(rule.allow));
-    body
+
+    /// Done only where the register has the value; anywhere without one.
+    fn only_if(self, register: u8, value: Option<i32>) -> Self {
+        let Some(value) = value else { return self };
+        let over = self.code.len() as i16;
+        let test = insn(BPF_JMP_JNE_K, register, 0, over, value);
+        Self { code: std::iter::once(test).chain(self.code).collect(), ends: false }
+    }
+}
+
+/// Rules behind one test, so that the jump over them fits its field.
+const MOST_ALIKE: usize = 1000;
+
+fn by_kind(rules: &[Rule]) -> Block {
+    let groups = rules.chunk_by(|a, b| a.kind == b.kind).flat_map(|alike| alike.chunks(MOST_ALIKE));
+    Block::sequence(groups.map(|alike| {
+        let kind = match alike[0].kind {
+            Kind::Any => None,
+            Kind::Block => Some(DEV_BLOCK),
+            Kind::Char => Some(DEV_CHAR),
+        };
+        by_major(alike).only_if(KIND, kind)
+    }))
+}
+
+fn by_major(rules: &[Rule]) -> Block {
+    Block::sequence(rules.chunk_by(|a, b| a.major == b.major).map(|alike| {
+        let minors = alike.iter().map(|rule| decide(rule).only_if(MINOR, number_in(rule.minor)));
+        Block::sequence(minors).only_if(MAJOR, number_in(alike[0].major))
+    }))
+}
+
+/// Numbers are at most i32::MAX, so the sign extension of the immediate changes nothing.
+fn number_in(number: Option<u32>) -> Option<i32> {
+    number.map(|number| number as i32)
+}
+
+fn decide(rule: &Rule) -> Block {
+    if rule.access == Access::ALL {
+        // Something is still wanted, or the program would have ended.
+        return Block { code: verdict(rule.allow).into(), ends: true };
+    }
+    let covered = i32::from(rule.access.bits());
+    let mut code = Vec::with_capacity(4);
+    if rule.allow {
+        code.push(insn(BPF_ALU64_AND_K, WANTED, 0, 0, i32::from((!rule.access).bits())));
+        code.push(insn(BPF_JMP_JNE_K, WANTED, 0, 2, 0));
+    } else {
+        code.push(insn(BPF_JMP_JSET_K, WANTED, 0, 1, covered));
+        code.push(insn(BPF_JMP_JA, 0, 0, 2, 0));
+    }
+    code.extend(verdict(rule.allow));
+    Block { code, ends: false }
 }
 
 /// Whether the rules only ever allow, apart from denying everything at once: then a container
