@@ -122,6 +122,11 @@ fn write_labels(wanted: &ProcessPlan, procfs: BorrowedFd<'_>) -> Result<(), Fail
             Err(Errno::ENOENT) => write(b"attr/exec", profile),
             other => other,
         }
+        .or_else(|errno| match errno {
+            // Where AppArmor is off everything is.
+            Errno::EINVAL | Errno::ENOENT if **profile == *lsm::UNCONFINED => Ok(()),
+            errno => Err(errno),
+        })
         .at(Step::Label, lsm::APPARMOR)?;
     }
     if let Some(label) = &wanted.lsm.selinux {

@@ -14,6 +14,9 @@ pub const APPARMOR: usize = 0;
 /// As [`APPARMOR`], the label of SELinux.
 pub const SELINUX: usize = 1;
 
+/// What is written for a program that AppArmor is to leave alone.
+pub const UNCONFINED: &[u8] = b"exec unconfined";
+
 /// Where the text of an item stands in config.json.
 pub fn pointer(item: usize) -> &'static str {
     if item == SELINUX { SELINUX_POINTER } else { APPARMOR_POINTER }

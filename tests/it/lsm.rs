@@ -9,6 +9,7 @@ tests![
     an_apparmor_profile_confines_the_program,
     an_apparmor_profile_confines_what_is_executed_later,
     a_profile_that_is_not_there_is_an_error,
+    unconfined_needs_no_module,
     an_selinux_label_is_the_programs,
     a_label_means_nothing_where_selinux_is_off,
 ];
@@ -82,6 +83,14 @@ fn a_profile_that_is_not_there_is_an_error() -> Outcome {
     let refusal = bundle.is_refused();
     needs::cloison()?;
     refusal.complains("/process/apparmorProfile");
+    Ok(())
+}
+
+/// CONF-9
+fn unconfined_needs_no_module() -> Outcome {
+    needs::other_than("runc", "wants AppArmor for it")?;
+    let bundle = Bundle::new().set("/process/apparmorProfile", "unconfined");
+    assert_eq!(bundle.args(&["hostname"]).output(), "box");
     Ok(())
 }
 

@@ -17,6 +17,7 @@ tests![
     the_root_of_the_container_may_have_another_number,
     other_ids_need_a_helper,
     a_helper_maps_other_ids,
+    the_administrators_helpers_map_subordinate_ids,
     supplementary_groups_are_refused,
     the_default_state_lies_in_the_run_time_directory,
     root_of_a_user_namespace_runs_a_container,
@@ -149,6 +150,51 @@ fn a_helper_maps_other_ids() -> Outcome {
     let words: Vec<&str> = output.stdout.split_whitespace().collect();
     let map = ["0", "12345", "1", "1", "200000", "1000"];
     assert_eq!(words, [map, map].concat());
+    Ok(())
+}
+
+/// A user that the administrator has given ids to: number, first user id, first group id
+/// (subuid(5)).
+fn with_subordinate_ids() -> Option<(u32, u32, u32)> {
+    let line_of = |file: &str, name: &str| {
+        let text = fs::read_to_string(file).ok()?;
+        let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
+        Some(line.split(':').map(str::to_owned).collect::<Vec<_>>())
+    };
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let name = line.split(':').next()?;
+        let first = |file| line_of(file, name)?.get(1)?.parse::<u32>().ok();
+        let id = line.split(':').nth(2)?.parse().ok().filter(|id| *id != 0)?;
+        Some((id, first("/etc/subuid")?, first("/etc/subgid")?))
+    })
+}
+
+/// NS-10
+fn the_administrators_helpers_map_subordinate_ids() -> Outcome {
+    user_namespaces()?;
+    needs::path("/usr/bin/newuidmap")?;
+    needs::path("/usr/bin/newgidmap")?;
+    let Some((id, uids, gids)) = with_subordinate_ids() else {
+        return Err(crate::harness::Skip("nobody has subordinate ids here".to_owned()));
+    };
+    let map = |first| {
+        json!([
+            {"containerID": 0, "hostID": id, "size": 1},
+            {"containerID": 1, "hostID": first, "size": 1000},
+        ])
+    };
+    let bundle = Bundle::new()
+        .for_user(id)
+        .set("/linux/uidMappings", map(uids))
+        .set("/linux/gidMappings", map(gids))
+        .set("/process/user", json!({"uid": 7, "gid": 8, "additionalGids": [9]}))
+        .args(&["sh", "-c", "id; cat /proc/self/uid_map"]);
+    let output = bundle.invoke("run", &[]).user(id).env("PATH", "/usr/bin:/bin").finish().ok();
+    let words: Vec<&str> = output.stdout.split_whitespace().collect();
+    let (id, uids) = (id.to_string(), uids.to_string());
+    let map = ["0", &id, "1", "1", &uids, "1000"];
+    assert_eq!(words, [&["uid=7", "gid=8", "groups=8,9"], &map[..]].concat());
     Ok(())
 }
 
