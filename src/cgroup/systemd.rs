@@ -7,7 +7,6 @@ use super::v2::Unified;
 use super::{Error, Placement, Prepared};
 use crate::plan::cgroup::scope::{Bus, Property, Scope, Value, of_writes};
 use crate::plan::cgroup::{CgroupPlan, Place, Write};
-use crate::sys::process;
 use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
@@ -153,7 +152,7 @@ impl Unit {
 impl ServiceManager {
     fn new(stream: UnixStream, deadline: Instant) -> Result<Self, BusError> {
         let deadline = deadline.min(Instant::now() + WELCOME);
-        let mut connection = Connection::new(stream, process::geteuid(), deadline)?;
+        let mut connection = Connection::new(stream, deadline)?;
         connection.call(BUS, "Hello", "", &[], deadline)?;
         let mut rule = Encoder::default();
         rule.text(JOBS);

@@ -193,7 +193,7 @@ pub(super) fn resolve(
         manager: context.manager,
         privilege: match context.rootless {
             Rootless::Auto => host.privilege(),
-            Rootless::True => Privilege::Confined { uid: host.euid },
+            Rootless::True => Privilege::Confined { uid: host.outer_uid.unwrap_or(host.euid) },
             Rootless::False => Privilege::Full,
         },
         root_switch: match request.root_switch {
