@@ -4,6 +4,11 @@ TARGET  := x86_64-unknown-linux-gnu
 BINARY  := target/$(TARGET)/release/cloison
 CARGO   ?= cargo
 
+# Where it was built is not in the binary: the same sources make the same bytes.
+CARGO_HOME ?= $(HOME)/.cargo
+REMAP := --config 'target.$(TARGET).rustflags = ["--remap-path-prefix=$(CURDIR)=/cloison", \
+	"--remap-path-prefix=$(CARGO_HOME)=/cargo"]'
+
 # What each target needs beyond Rust; tests/deps installs what is missing.
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) busybox-static python3 strace util-linux
@@ -29,7 +34,7 @@ conformance: build
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build static test lint test-it faults demo conformance bench budgets hot ledger lines clean
+.PHONY: help deps build static test lint test-it faults demo conformance bench budgets hot ledger fuzz deny sbom reproducible lines clean
 
 help: ## this list
 	@awk '/^## / { said = substr($$0, 4) } \
@@ -42,7 +47,7 @@ deps: ## install the Debian packages that anything below needs
 
 build: ## the release binary, static
 	@tests/deps $(BUILD_PACKAGES)
-	$(CARGO) build --release --locked --config link/release.toml
+	$(CARGO) build --release --locked $(REMAP) --config link/release.toml
 	@if readelf --program-headers --wide $(BINARY) | grep -q INTERP; then \
 		echo "$(BINARY) is not static" >&2; exit 1; fi
 
@@ -89,6 +94,22 @@ budgets: build ## whether the release binary keeps within tests/budgets.table
 
 ledger: ## what runtime-spec demands and what is hostile: rows, tests, and what has none (specs 52, 60)
 	$(CARGO) test --locked --quiet --test ledger -- --nocapture --test-threads 1
+
+fuzz: ## search for inputs that break promises, SECONDS=60 in all; TARGETS="config wire", KEEP=1 keeps
+	@tests/deps $(BUILD_PACKAGES) g++
+	@KEEP=$(KEEP) CARGO="$(CARGO)" fuzz/run $(or $(SECONDS),60) $(TARGETS)
+
+deny: ## licences, duplicates and sources of what is depended on; ADVISORIES=1 fetches known defects
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --offline check bans licenses sources
+	$(if $(ADVISORIES),$(CARGO) deny check advisories)
+
+sbom: ## what the release binary is made of, as CycloneDX: target/sbom.json
+	@$(CARGO) cyclonedx --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-cyclonedx
+	@supply/sbom target/sbom.json
+
+reproducible: ## build the last commit twice, in two directories, and compare the bytes
+	@supply/reproducible
 
 lines: ## how much code there is, and where
 	@tests/lines src tests examples

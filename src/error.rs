@@ -124,7 +124,8 @@ impl fmt::Display for Cause<'_> {
     }
 }
 
-fn one_line(text: &str) -> String {
+/// The text with control characters escaped.
+pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.trim_end().chars() {
         if c.is_control() {

@@ -8,6 +8,7 @@ use super::mounts::{Content, CopyUp, IdMap, Links, Mount};
 use super::namespaces::Kind;
 use super::seccomp::Profile;
 use super::{Keyring, Plan, ProcessPlan, caps, rootfs};
+use crate::error::one_line;
 use crate::sys::fd::{S_IFBLK, S_IFCHR, S_IFMT};
 use crate::sys::mount::{AttrChange, Reach, attr, propagation};
 use std::ffi::{CStr, CString};
@@ -31,8 +32,9 @@ impl Page {
         writeln!(self.text, "{name}")
     }
 
+    /// A name out of a config can neither break the line nor drive a terminal.
     fn line(&mut self, line: impl fmt::Display) -> fmt::Result {
-        writeln!(self.text, "  {line}")
+        writeln!(self.text, "  {}", one_line(&line.to_string()))
     }
 }
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{LinuxResources, Spec};
 
 pub use file::LIMIT;
-pub use parse::{limits, parse};
+pub use parse::{limits, parse, parse_process};
 pub use template::{load_process, template};
 
 /// Version of runtime-spec that this crate implements.

@@ -73,7 +73,7 @@ fn parse_again(text: &[u8]) -> Result<Loaded, ParseError> {
 ///
 /// # Errors
 /// As [`parse`]; pointers are those that the values have in a config.json.
-pub(super) fn parse_process(text: &[u8]) -> Result<Loaded, ParseError> {
+pub fn parse_process(text: &[u8]) -> Result<Loaded, ParseError> {
     let json::Document { value, duplicates } = json::read(check_start(text)?)?;
     let duplicates = duplicates.iter().map(|pointer| format!("/process{pointer}")).collect();
     let value = serde_json::json!({"ociVersion": super::VERSION, "process": value});
