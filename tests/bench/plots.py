@@ -43,7 +43,7 @@ def draw(document, directory):
     """Writes a plot of each kind of which there are results."""
     made, colours = document["scenarios"], colours_of(document)
     under = f"Linux {document['kernel']}, {document['cpus']} CPUs; " + ", ".join(
-        re.sub(r"^(\w+) version ", r"\1 ", version)
+        re.sub(r"^(\w+) version (\S+).*", r"\1 \2", version)
         for name, version in document["runtimes"].items() if name != "floor")
     for scenario in ("small", "engine", "engine-cold"):
         for kind, (title, pick) in QUANTITIES.items():

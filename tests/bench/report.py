@@ -35,9 +35,21 @@ def summary(samples):
 
 
 def head(document):
-    lines = [f"Linux {document['kernel']}, {document['cpus']} CPUs, {document['date']}"
+    lines = [f"Linux {document['kernel']}, {document['cpus']} CPUs"
              + ("" if document["device_rules"] else ", configs without device rules") + ".", ""]
-    return lines + [f"- {name}: {version}" for name, version in document["runtimes"].items()]
+    return [*lines, *(f"- {name}: {version}" for name, version in document["runtimes"].items()), ""]
+
+
+def whole(document):
+    """Everything, as a page."""
+    lines = ["# Measured by `make bench`", "",
+             "Ratios are of medians, in brackets of the least; tests/bench/bench says what the scenarios are.", ""]
+    lines += head(document)
+    if document["memory"]:
+        lines += memory(document["memory"])
+    for name, results in document["scenarios"].items():
+        lines += scenario(name, results)
+    return lines
 
 
 def scenario(name, results):

@@ -1,5 +1,6 @@
 """What is measured: runtimes, and the floor that none of them can go below by much."""
 
+import hashlib
 import os
 import pathlib
 import re
@@ -49,7 +50,9 @@ class Runtime:
         lines = subprocess.run([self.path, "--version"], capture_output=True, text=True, check=False).stdout.splitlines()
         if not lines:
             raise Failed(f"{path} --version says nothing: is it a runtime?")
-        self.version = lines[0]
+        # Two builds of one version are two programs.
+        digest = hashlib.sha256(pathlib.Path(self.path).read_bytes()).hexdigest()
+        self.version = f"{lines[0]} ({digest[:12]})"
 
     def id(self, slot):
         return f"{NAME}-{self.name}-{slot}"
