@@ -216,6 +216,21 @@ fn a_failed_preparation_leaves_nothing() {
     assert!(!dir(&path).exists());
 }
 
+/// CG-4: both have found it empty.
+#[test]
+fn of_two_containers_one_gets_the_cgroup() {
+    let Some(facts) = v2_host("claim") else { return };
+    let path = path_of("claim");
+    let mut managers =
+        [(); 2].map(|()| Manager::from_plan(plan(&facts, &path, json!({}))).unwrap());
+    let prepared = managers[0].prepare().unwrap();
+    assert!(matches!(managers[1].prepare(), Err(Error::Claimed { .. })));
+    drop(prepared);
+    drop(managers[1].prepare().unwrap());
+    managers[0].remove(soon()).unwrap();
+    assert!(!dir(&path).exists());
+}
+
 #[test]
 fn a_refused_value_is_named_with_its_file() {
     let Some(facts) = v2_host("refused") else { return };

@@ -54,6 +54,12 @@ pub enum Error {
         /// Processes in it or below.
         processes: Vec<Survivor>,
     },
+    /// Another container is just being made in the cgroup.
+    #[error("create cgroup {path}: another container is being made in it")]
+    Claimed {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The cgroup is there already and frozen.
     #[error("create cgroup {path}: it exists and is frozen: thaw or remove it first")]
     Frozen {
@@ -308,6 +314,7 @@ impl Error {
             | Self::NotDelegated { path, .. }
             | Self::Occupied { path, .. }
             | Self::Frozen { path }
+            | Self::Claimed { path }
             | Self::NoController { path, .. }
             | Self::Read { path, .. }
             | Self::Control { path, .. }

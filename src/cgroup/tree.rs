@@ -76,7 +76,11 @@ impl Tree {
     }
 
     fn open_leaf(&self, root: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
-        fd::openat(root, &self.record.path.to_c_string(), DIRECTORY, 0)
+        self.open_leaf_with(root, DIRECTORY)
+    }
+
+    fn open_leaf_with(&self, root: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd, Error> {
+        fd::openat(root, &self.record.path.to_c_string(), flags, 0)
             .map_err(|errno| Error::Open { path: self.path(), errno })
     }
 
@@ -110,8 +114,20 @@ impl Tree {
         }
     }
 
+    /// Nobody else makes a container in this cgroup as long as the directory is open here: it is
+    /// empty for a moment, and two could find it so.
+    fn claim(&self, root: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+        // Descriptors that are but a place in the tree cannot be locked.
+        let leaf = self.open_leaf_with(root, DIRECTORY & !fd::O_PATH)?;
+        match fd::try_lock(leaf.as_fd()) {
+            Ok(()) => Ok(leaf),
+            Err(Errno::EWOULDBLOCK) => Err(Error::Claimed { path: self.path() }),
+            Err(errno) => Err(Error::Open { path: self.path(), errno }),
+        }
+    }
+
     /// Makes the cgroup and its missing ancestors. A cgroup that is there is taken if nobody uses
-    /// it.
+    /// it, or is about to.
     pub(super) fn make(&self, root: BorrowedFd<'_>) -> Result<(OwnedFd, Found), Error> {
         let path = self.record.path.to_c_string();
         let failed = |errno| Error::Create { path: self.path(), errno };
@@ -120,9 +136,9 @@ impl Tree {
         let mut last = Errno::ENOENT;
         for _ in 0..TRIES {
             match fd::mkdirat(root, &path, 0o755) {
-                Ok(()) => return Ok((self.open_leaf(root)?, Found::Nothing)),
+                Ok(()) => return Ok((self.claim(root)?, Found::Nothing)),
                 Err(Errno::EEXIST) => {
-                    let leaf = self.open_leaf(root)?;
+                    let leaf = self.claim(root)?;
                     self.refuse_used(leaf.as_fd())?;
                     return Ok((leaf, Found::Empty));
                 }

@@ -129,9 +129,11 @@ impl Item<'_> {
         self.check_target(target.as_fd(), tree.as_fd())?;
         if fs.copy_up == CopyUp::Yes {
             copy_up(target.as_fd(), tree.as_fd()).at(Step::MountCopyUp, self.index)?;
+        }
+        if fs.copy_up == CopyUp::Yes || !self.mount.tree_attributes.is_empty() {
             self.dress(tree.as_fd())?;
         } else {
-            self.dress_tree(tree.as_fd())?;
+            self.propagate(tree.as_fd())?;
         }
         mount::attach(tree.as_fd(), target.as_fd()).at(Step::MountAttach, self.index)?;
         Ok(tree)
@@ -170,15 +172,15 @@ impl Item<'_> {
         Ok(tree)
     }
 
-    /// Attributes and propagation, before the mount can be seen by anybody.
+    /// Attributes and propagation, before the mount can be seen by anybody. What is said of the
+    /// mount alone was said after what is said of the tree.
     fn dress(&self, tree: BorrowedFd<'_>) -> Result<(), Failure> {
+        self.change(tree, self.mount.tree_attributes, Reach::Tree)?;
         self.change(tree, self.mount.attributes, Reach::Single)?;
-        self.dress_tree(tree)
+        self.propagate(tree)
     }
 
-    /// What a new mount cannot be made with.
-    fn dress_tree(&self, tree: BorrowedFd<'_>) -> Result<(), Failure> {
-        self.change(tree, self.mount.tree_attributes, Reach::Tree)?;
+    fn propagate(&self, tree: BorrowedFd<'_>) -> Result<(), Failure> {
         for &(kind, reach) in &self.mount.propagation {
             mount::set_propagation(tree, reach, kind).at(Step::MountPropagation, self.index)?;
         }
@@ -263,6 +265,20 @@ fn adopt(copy: &OwnedFd, stat: &fd::Stat) -> sys::Result<()> {
     fd::fchmod(copy.as_fd(), stat.mode & 0o7777)
 }
 
+/// Apart from its caller, whose frame is on the stack once for each level of the tree.
+#[inline(never)]
+fn copy_link(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &CStr,
+    stat: &fd::Stat,
+) -> sys::Result<()> {
+    let mut buf = [0; 4096];
+    let target = PathBuffer::join(&[fd::readlinkat(from, name, &mut buf)?])?;
+    fd::symlinkat(target.as_c_str(), to, name)?;
+    fd::lchown_at(to, name, stat.uid, stat.gid)
+}
+
 fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> sys::Result<()> {
     if depth > MAX_DEPTH {
         return Err(Errno::ELOOP);
@@ -289,12 +305,7 @@ fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> sys::Resul
                 fd::copy(source.as_fd(), copy.as_fd())?;
                 adopt(&copy, &stat)
             }
-            fd::S_IFLNK => {
-                let mut buf = [0; 4096];
-                let target = PathBuffer::join(&[fd::readlinkat(from, entry.name, &mut buf)?])?;
-                fd::symlinkat(target.as_c_str(), to, entry.name)?;
-                fd::lchown_at(to, entry.name, stat.uid, stat.gid)
-            }
+            fd::S_IFLNK => copy_link(from, to, entry.name, &stat),
             _ => {
                 fd::mknodat(to, entry.name, stat.mode, stat.rdev)?;
                 fd::lchown_at(to, entry.name, stat.uid, stat.gid)

@@ -529,11 +529,20 @@ impl Options {
         match effect {
             Effect::Nothing => {}
             Effect::Set(bit, Reach::Single) => set(&mut self.attributes, bit),
-            Effect::Set(bit, Reach::Tree) => set(&mut self.tree_attributes, bit),
+            Effect::Set(bit, Reach::Tree) => {
+                self.tree_says(bit);
+                set(&mut self.tree_attributes, bit);
+            }
             Effect::Clear(bit, Reach::Single) => clear(&mut self.attributes, bit),
-            Effect::Clear(bit, Reach::Tree) => clear(&mut self.tree_attributes, bit),
+            Effect::Clear(bit, Reach::Tree) => {
+                self.tree_says(bit);
+                clear(&mut self.tree_attributes, bit);
+            }
             Effect::Atime(mode, Reach::Single) => atime(&mut self.attributes, mode),
-            Effect::Atime(mode, Reach::Tree) => atime(&mut self.tree_attributes, mode),
+            Effect::Atime(mode, Reach::Tree) => {
+                self.tree_says(attr::ATIME_MASK);
+                atime(&mut self.tree_attributes, mode);
+            }
             Effect::Superblock(key, opposite) => {
                 self.superblock.retain(|&k| k != key && k != opposite);
                 self.superblock.push(key);
@@ -545,6 +554,12 @@ impl Options {
             Effect::CopyUp => self.copy_up = true,
         }
         self.readonly = self.attributes.set & attr::RDONLY != 0;
+    }
+
+    /// What was said before of the mount alone no longer counts: the last option does.
+    fn tree_says(&mut self, bits: u64) {
+        self.attributes.set &= !bits;
+        self.attributes.clear &= !bits;
     }
 }
 

@@ -57,8 +57,9 @@ pub const TSYNC_ESRCH: u32 = 1 << 4;
 /// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`
 pub const WAIT_KILLABLE_RECV: u32 = 1 << 5;
 
-/// System calls that may not be notified: init makes them between installing
-/// the filter and execve(2), when nobody yet reads from the listener.
+/// System calls that may not be notified: by this one init says that execve(2)
+/// has failed, and an agent that leaves it waiting would keep `start` from
+/// ending.
 pub const NEVER_NOTIFIED: [&str; 1] = ["write"];
 
 /// Largest errno that a system call can return (MAX_ERRNO of linux/err.h).
@@ -223,12 +224,12 @@ pub enum Error {
         /// The action's name.
         action: String,
     },
-    /// A listener cannot be asked about calls that init itself makes.
+    /// That would be so for the calls of [`NEVER_NOTIFIED`] too.
     #[error("/linux/seccomp/defaultAction: SCMP_ACT_NOTIFY cannot be the default action")]
     NotifyDefault,
     /// One of [`NEVER_NOTIFIED`].
     #[error(
-        "{pointer}: SCMP_ACT_NOTIFY cannot be used for {name:?}, which the runtime needs before the listener is read"
+        "{pointer}: SCMP_ACT_NOTIFY cannot be used for {name:?}, by which the runtime reports a failed exec"
     )]
     NotifyName {
         /// Where the name stands in config.json.
@@ -737,7 +738,7 @@ mod tests {
         assert_eq!(
             refusal(with_rule(json!({ "names": ["mkdir", "write"], "action": "SCMP_ACT_NOTIFY" }))),
             "/linux/seccomp/syscalls/1/names/1: SCMP_ACT_NOTIFY cannot be used for \"write\", \
-             which the runtime needs before the listener is read"
+             by which the runtime reports a failed exec"
         );
     }
 

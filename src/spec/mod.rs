@@ -44,18 +44,6 @@ pub struct Loaded {
 pub struct Extras {
     /// `/linux/resources/pids/limit`; `None` if it is absent, for which the typed config says 0.
     pub pids_limit: Option<i64>,
-    /// Hugepage limits above `i64::MAX` bytes by their index in `/linux/resources/hugepageLimits`,
-    /// in file order; the typed config holds `i64::MAX` there.
-    pub hugepage_limits: Vec<(usize, u64)>,
-}
-
-impl Extras {
-    /// Bytes of `/linux/resources/hugepageLimits/<index>/limit`, where the typed config says
-    /// `typed`.
-    pub fn hugepage_limit(&self, index: usize, typed: i64) -> u64 {
-        let known = self.hugepage_limits.iter().find(|(at, _)| *at == index);
-        known.map_or(typed.unsigned_abs(), |(_, limit)| *limit)
-    }
 }
 
 /// Limits that stand alone, to be put in the place of what a container has.

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::json::join;
 use super::shape::FOREIGN;
-use super::{Extras, UnknownCapability, Warning};
+use super::{UnknownCapability, Warning};
 
 /// Rewrites `config` in place.
-pub fn normalise(config: &mut Value, extras: &mut Extras, warnings: &mut Vec<Warning>) {
+pub fn normalise(config: &mut Value, warnings: &mut Vec<Warning>) {
     drop_nulls(config);
     if let Some(members) = config.as_object_mut() {
         members.retain(|name, _| !FOREIGN.contains(&name.as_str()));
@@ -21,7 +21,7 @@ pub fn normalise(config: &mut Value, extras: &mut Extras, warnings: &mut Vec<War
     scheduler_flags(config);
     cpu_affinity(config);
     device_rule_types(config);
-    hugepage_limits(config, extras);
+    hugepage_limits(config);
 }
 
 /// A member that is null is an absent one: encoders write it for an empty list.
@@ -118,16 +118,15 @@ fn device_rule_types(config: &mut Value) {
     }
 }
 
-/// The schema has uint64, the type int64.
-fn hugepage_limits(config: &mut Value, extras: &mut Extras) {
+/// The schema has uint64, the type int64; no machine has memory for the difference.
+fn hugepage_limits(config: &mut Value) {
     let limits = config.pointer_mut("/linux/resources/hugepageLimits");
     let limits = limits.and_then(Value::as_array_mut);
-    for (index, entry) in limits.into_iter().flatten().enumerate() {
+    for entry in limits.into_iter().flatten() {
         let Some(limit) = entry.get_mut("limit") else {
             continue;
         };
-        if let (None, Some(bytes)) = (limit.as_i64(), limit.as_u64()) {
-            extras.hugepage_limits.push((index, bytes));
+        if limit.as_i64().is_none() && limit.is_u64() {
             *limit = i64::MAX.into();
         }
     }

@@ -19,7 +19,7 @@ pub fn parse(text: &[u8]) -> Result<Loaded, ParseError> {
         Some(spec) => {
             let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
             let pids = resources.and_then(|resources| resources.pids().as_ref());
-            let extras = Extras { pids_limit: pids.map(|pids| pids.limit()), ..Extras::default() };
+            let extras = Extras { pids_limit: pids.map(|pids| pids.limit()) };
             finish(spec, extras, Vec::new())
         }
         None => parse_again(text),
@@ -85,14 +85,13 @@ fn parse_document(document: json::Document) -> Result<Loaded, ParseError> {
     if let Some(fault) = shape::duplicate(&duplicates) {
         return Err(fault);
     }
-    let mut extras = Extras::default();
     let mut warnings = Vec::new();
-    normalise::normalise(&mut config, &mut extras, &mut warnings);
+    normalise::normalise(&mut config, &mut warnings);
     shape::check(&config)?;
-    extras.pids_limit = config.pointer("/linux/resources/pids/limit").and_then(Value::as_i64);
+    let pids_limit = config.pointer("/linux/resources/pids/limit").and_then(Value::as_i64);
     check_hugepages(&config)?;
     let spec = typed(&config)?;
-    finish(spec, extras, warnings)
+    finish(spec, Extras { pids_limit }, warnings)
 }
 
 fn typed(config: &Value) -> Result<Spec, ParseError> {

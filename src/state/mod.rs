@@ -317,6 +317,14 @@ impl Entry {
         serde_json::from_slice(&text).map(Some).map_err(|e| self.damaged(e.to_string()))
     }
 
+    /// What can still be understood of a damaged record, member by member; `None` when its cgroup
+    /// is not among that.
+    pub fn salvage(&self) -> Option<Record> {
+        let flags = fd::O_RDONLY | fd::O_NOFOLLOW | fd::O_NONBLOCK;
+        let file = fd::openat(self.dir.as_fd(), RECORD, flags, 0).ok()?;
+        record::salvage(&read_all(&file).ok()?)
+    }
+
     /// Listens on the gate: the socket on which a start operation will connect.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::plan::namespaces::Kind;
 use crate::plan::{Keyring, Plan, ProcessPlan, device_filter};
 use crate::resctrl::{self, ResctrlRecord};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -147,6 +148,32 @@ impl Record {
             poststop: hooks(&plan.hooks.poststop),
         }
     }
+}
+
+/// The members of a damaged record that make sense by themselves, with nothing in the place of the
+/// others; `None` when there is too little to delete by.
+pub(super) fn salvage(text: &[u8]) -> Option<Record> {
+    let found: Map<String, Value> = serde_json::from_slice(text).ok()?;
+    let mut sound = json!({
+        "ociVersion": "", "bundle": "", "rootfs": "", "created": "", "owner": 0,
+        "cgroup": CgroupRecord::Disabled, "ownPids": false,
+    });
+    let mut kept = Vec::new();
+    for (name, value) in found {
+        let mut tried = sound.clone();
+        tried[&name] = value;
+        if Record::deserialize(&tried).is_ok() {
+            sound = tried;
+            kept.push(name);
+        }
+    }
+    let mut record: Record = serde_json::from_value(sound).ok()?;
+    let has = |name: &str| kept.iter().any(|kept| kept == name);
+    if !has("rootfs") {
+        // Mounts are only told by both.
+        record.root_mount_before = None;
+    }
+    has("cgroup").then_some(record)
 }
 
 fn program(plan: &Plan) -> Option<String> {

@@ -77,6 +77,26 @@ fn damage_is_told_with_the_file() {
     assert!(error.contains("/a/record"), "{error}");
     std::fs::write(entry.path().join("record"), "").unwrap();
     assert!(matches!(entry.record(), Err(Error::Damaged { .. })));
+    assert_eq!(entry.salvage(), None);
+}
+
+/// STATE-11
+#[test]
+fn what_makes_sense_of_a_damaged_record_is_salvaged() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    let whole = Record { root_mount_before: Some(7), ..record() };
+    let damaged = |name: &str| {
+        let mut text = serde_json::to_value(&whole).unwrap();
+        text[name] = serde_json::json!({"not": "this"});
+        std::fs::write(entry.path().join("record"), text.to_string()).unwrap();
+        assert!(matches!(entry.record(), Err(Error::Damaged { .. })));
+        entry.salvage()
+    };
+    let owner = damaged("owner").unwrap();
+    assert_eq!(owner, Record { owner: 0, ..whole.clone() });
+    assert_eq!(damaged("rootfs").unwrap().root_mount_before, None);
+    assert_eq!(damaged("cgroup"), None);
 }
 
 /// STATE-3

@@ -168,8 +168,6 @@ impl Exit {
 pub enum Who<'f> {
     /// The child behind a pidfd.
     Pidfd(BorrowedFd<'f>),
-    /// Any child.
-    Any,
 }
 
 /// Whether [`wait`] may block.
@@ -188,7 +186,6 @@ pub enum Block {
 pub fn wait(who: Who<'_>, block: Block) -> Result<Option<(i32, Exit)>> {
     let (kind, id) = match who {
         Who::Pidfd(fd) => (libc::P_PIDFD, fd.as_raw_fd() as libc::id_t),
-        Who::Any => (libc::P_ALL, 0),
     };
     let flags = libc::WEXITED | if block == Block::No { libc::WNOHANG } else { 0 };
     // SAFETY: siginfo is plain data for which all zeroes is valid.

@@ -43,10 +43,18 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
         other => other?,
     }
     let record = match entry.record() {
-        // Nothing outside of the directory can be found without it, but the name is given back.
+        // The name is given back in any case.
         Err(state::Error::Damaged { path, cause }) if request.force => {
             warn(&format_args!("{}: damaged, {cause}", path.display()));
-            None
+            let salvaged = entry.salvage();
+            if salvaged.is_none() {
+                warn(&format_args!(
+                    "nothing tells the cgroup of {id} any more: processes that are left may be in \
+                     one named cloison-{id}",
+                    id = request.id
+                ));
+            }
+            salvaged
         }
         other => other?,
     };

@@ -1,6 +1,7 @@
 //! Life cycle: what `create`, `start`, `kill`, `delete` and `state` do in each
 //! status of a container (runtime.md, "Lifecycle" and "Operations").
 
+use std::fs;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -31,6 +32,7 @@ tests![
     delete_ends_a_created_container,
     delete_force_ends_a_running_container,
     delete_force_is_idempotent,
+    delete_force_makes_the_best_of_a_damaged_record,
     deletes_may_race,
     delete_leaves_no_process_of_a_shared_pid_namespace,
     verbs_on_a_missing_container_are_errors,
@@ -65,7 +67,7 @@ fn a_container_stops_with_its_process() -> Outcome {
 fn later_changes_of_the_configuration_do_not_matter() -> Outcome {
     let container = Bundle::new().sh("echo before; sleep 60").create();
     let changed = container.bundle().config().to_string().replace("echo before", "echo after");
-    std::fs::write(container.bundle().dir().join("config.json"), changed).expect("rewrite");
+    fs::write(container.bundle().dir().join("config.json"), changed).expect("rewrite");
     container.start();
     container.says("before");
     Ok(())
@@ -93,7 +95,7 @@ fn an_id_is_free_again_after_delete() -> Outcome {
 fn containers_under_different_roots_do_not_know_each_other() -> Outcome {
     let container = Bundle::new().sh("sleep 60").create();
     let other = Sandbox::new();
-    std::fs::create_dir(other.root()).expect("make the root");
+    fs::create_dir(other.root()).expect("make the root");
     other.runtime(&["state", container.id()]).finish().refused();
     Ok(())
 }
@@ -258,6 +260,22 @@ fn delete_force_is_idempotent() -> Outcome {
     Ok(())
 }
 
+/// STATE-11
+fn delete_force_makes_the_best_of_a_damaged_record() -> Outcome {
+    needs::cloison()?;
+    let container = Bundle::new().sh("sleep 60").start();
+    let sandbox = container.bundle().sandbox();
+    let file = sandbox.root().join(container.id()).join("record");
+    let text = fs::read_to_string(&file).expect("read");
+    fs::write(&file, text.replace("\"ociVersion\":", "\"ociVersion\":3,\"x\":")).expect("write");
+    container.verb("delete", &[], &[]).refused().complains("/record");
+    container.verb("delete", &["--force"], &[]).ok().complains("damaged");
+    assert!(!container.alive());
+    let left = sandbox.leftovers();
+    assert!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
 fn deletes_may_race() -> Outcome {
     for _ in 0..3 {
         let container = Bundle::new().sh("sleep 60").start();
@@ -289,7 +307,7 @@ fn delete_leaves_no_process_of_a_shared_pid_namespace() -> Outcome {
 
 fn verbs_on_a_missing_container_are_errors() -> Outcome {
     let sandbox = Sandbox::new();
-    std::fs::create_dir(sandbox.root()).expect("make the root");
+    fs::create_dir(sandbox.root()).expect("make the root");
     for line in [
         &["state", "nobody"][..],
         &["start", "nobody"],

@@ -83,6 +83,23 @@ fn recursive_attributes_reach_the_tree() {
     assert!(mount.attributes.is_empty());
 }
 
+/// MNT: the last of two options about the same attribute counts, for the mount and for the tree.
+#[test]
+fn the_last_word_about_an_attribute_counts() {
+    let with = |options: &str| {
+        one(&format!(r#"{{"destination":"/d","source":"/d","options":["rbind",{options}]}}"#))
+    };
+    let writable_in_readonly = with(r#""rro","rw""#);
+    assert_eq!(writable_in_readonly.tree_attributes.set, attr::RDONLY);
+    assert_eq!(writable_in_readonly.attributes.clear, attr::RDONLY);
+    let readonly = with(r#""rw","rro""#);
+    assert_eq!(readonly.tree_attributes.set, attr::RDONLY);
+    assert!(readonly.attributes.is_empty());
+    let readonly_in_writable = with(r#""rrw","ro""#);
+    assert_eq!(readonly_in_writable.tree_attributes.clear, attr::RDONLY);
+    assert_eq!(readonly_in_writable.attributes.set, attr::RDONLY);
+}
+
 #[test]
 fn only_known_files_of_proc_are_covered() {
     let bind = |to: &str| {
