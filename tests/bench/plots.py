@@ -53,10 +53,10 @@ def draw(document, directory):
     for kind, verb, what in GROWING:
         scenarios = {0: "small"} | {int(name.partition("=")[2]): name for name in made if name.startswith(f"{kind}=")}
         if len(scenarios) > 1 and "small" in made:
-            series = {name: {n: times(made[s][name][verb]) for n, s in sorted(scenarios.items())
+            series = {name: {n: made[s][name][verb]["wall_us"]["min"] / 1000 for n, s in sorted(scenarios.items())
                              if verb in made[s][name]} for name in document["runtimes"]}
             series = {name: points for name, points in series.items() if points}
-            save(directory / f"{kind}.svg", lines(f"{verb} by {what}: wall time, ms", under, what, series, colours))
+            save(directory / f"{kind}.svg", lines(f"{verb} by {what}: least wall time, ms", under, what, series, colours))
 
 
 def rows_of(results, pick):
@@ -104,7 +104,7 @@ def lines(title, under, what, series, colours):
     """A line per runtime; the places on the x axis are even, as the numbers grow by leaps."""
     height, bottom, left, right = 380, 330, LEFT / 2, WIDTH - RIGHT - 80
     places = sorted({n for points in series.values() for n in points})
-    values = [middle for points in series.values() for _, middle, _ in points.values()]
+    values = [value for points in series.values() for value in points.values()]
     y = logarithmic(min(values), max(values), bottom, TOP + 10)
     x = lambda place: left + (right - left) * places.index(place) / (len(places) - 1)
     body = heading(title, under, list(series), colours)
@@ -115,12 +115,12 @@ def lines(title, under, what, series, colours):
         body.append(text(x(place), bottom + 18, f"{place:,}", "quiet", "middle"))
     body.append(text((left + right) / 2, bottom + 38, what, "quiet", "middle"))
     for name, points in reversed(series.items()):
-        corners = " ".join(f"{x(n):.1f},{y(middle):.1f}" for n, (_, middle, _) in points.items())
+        corners = " ".join(f"{x(n):.1f},{y(value):.1f}" for n, value in points.items())
         body.append(f'<polyline points="{corners}" fill="none" stroke="{colours[name]}" stroke-width="2"/>')
-        for n, (_, middle, _) in points.items():
-            body.append(f'<circle cx="{x(n):.1f}" cy="{y(middle):.1f}" r="4.5" fill="{colours[name]}">'
-                        f"<title>{escape(name)}, {n:,}: {middle:.2f} ms</title></circle>")
-    ends = [(y(points[max(points)][1]), points[max(points)][1], name) for name, points in series.items()]
+        for n, value in points.items():
+            body.append(f'<circle cx="{x(n):.1f}" cy="{y(value):.1f}" r="4.5" fill="{colours[name]}">'
+                        f"<title>{escape(name)}, {n:,}: {value:.2f} ms</title></circle>")
+    ends = [(y(points[max(points)]), points[max(points)], name) for name, points in series.items()]
     at = math.inf
     for height_of, value, name in sorted(ends, reverse=True):
         at = min(height_of + 4, at - 14)
