@@ -34,7 +34,7 @@
 //! | floor | modules | |
 //! |---|---|---|
 //! | 0 | [`sys`] | the kernel, and nothing but; the only unsafe code |
-//! | 1 | [`id`], [`spec`], [`host`], [`wire`] | words shared by all: names, configs, facts, frames |
+//! | 1 | [`id`], [`spec`], [`host`], [`wire`], [`deadlines`] | words shared by all: names, configs, facts, frames, waits |
 //! | 2 | [`plan`] | judgement: from (config, request, facts) to a plan, without I/O |
 //! |   | [`seccomp`] | from a profile to the kernel's filter program |
 //! | 3 | [`state`], [`cgroup`], [`resctrl`] | what outlives a command: records on disk, cgroups, classes of service |
@@ -57,6 +57,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 pub mod cgroup;
 pub mod cli;
+pub mod deadlines;
 pub mod error;
 pub mod host;
 pub mod id;

@@ -7,10 +7,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -78,6 +77,9 @@ impl Error {
     }
 }
 
+/// How long the reader of a full FIFO is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The file behind `--log`.
 #[derive(Debug)]
 pub struct Log {
@@ -96,8 +98,8 @@ impl Log {
     /// `/dev/stderr` is one. Opening does not wait for the reader of a FIFO.
     ///
     /// # Errors
-    /// [`Error::Open`] if the kernel refuses, or a FIFO has no reader (`ENXIO`), [`Error::Destination`] for `journald:…` and
-    /// `syslog:…`.
+    /// [`Error::Open`] if the kernel refuses, or a FIFO has no reader (`ENXIO`);
+    /// [`Error::Destination`] for `journald:…` and `syslog:…`.
     pub fn open(path: &Path, format: Format, level: Level) -> Result<Self, Error> {
         let text = path.to_string_lossy();
         if SERVICES.iter().any(|service| text.starts_with(service)) {
@@ -111,21 +113,35 @@ impl Log {
             .custom_flags(fd::O_NONBLOCK)
             .open(path)
             .map_err(failed)?;
-        fd::set_blocking(file.as_fd()).map_err(|errno| failed(errno.into()))?;
         Ok(Self { file, format, level })
     }
 
     /// Appends one line if the log keeps `level`.
     ///
     /// # Errors
-    /// Whatever write(2) answers; the line is handed over in one write, so that lines of several
-    /// runtimes do not mix.
+    /// Whatever write(2) answers, `EAGAIN` when the reader of a FIFO has not made room within
+    /// [`PATIENCE`]; the line is handed over in one write, so that lines of several runtimes do
+    /// not mix.
     pub fn write(&mut self, level: Level, message: &str, facts: &Facts) -> io::Result<()> {
         if level > self.level {
             return Ok(());
         }
         let line = line(self.format, level, message, facts, SystemTime::now());
-        self.file.write_all(line.as_bytes())
+        let mut rest = line.as_bytes();
+        let deadline = Instant::now() + PATIENCE;
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline =>
+                {
+                    std::thread::sleep(PATIENCE / 200);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// a circle.
 const FLOORS: &[&[&str]] = &[
     &["sys"],
-    &["error", "host", "id", "log", "spec", "timing", "wire"],
+    &["deadlines", "error", "host", "id", "log", "spec", "timing", "wire"],
     &["plan"],
     &["cgroup", "resctrl", "seccomp", "state"],
     &["init", "launch", "checkpoint"],

@@ -34,7 +34,7 @@ use crate::plan::cgroup::{CgroupPlan, Change, Devices, Need, Place, Present, War
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is needed to find a container's cgroup again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,6 +181,15 @@ impl Manager {
             CgroupRecord::Legacy { .. } => return Err(Error::NotBuilt { manager: "cgroup-v1" }),
         };
         Ok(Self { kind, plan: None })
+    }
+
+    /// The same manager, which waits so long for an answer of systemd.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        if let Kind::Scope(unit) = &mut self.kind {
+            unit.patience = patience;
+        }
+        self
     }
 
     /// What [`Manager::from_record`] needs.

@@ -5,8 +5,10 @@
 use super::dbus::{Address, Connection, Decoder, Encoder, Error as BusError};
 use super::v2::Unified;
 use super::{Error, Placement, Prepared};
+use crate::deadlines::milliseconds;
 use crate::plan::cgroup::scope::{Bus, Property, Scope, Value, of_writes};
 use crate::plan::cgroup::{CgroupPlan, Place, Write};
+use crate::sys::socket;
 use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
@@ -47,6 +49,8 @@ pub(super) struct Unit {
     pub(super) unified: Unified,
     /// Whether the bus did not answer before: cleaning up does not wait for it once more.
     silent: Cell<bool>,
+    /// How long its answers are waited for.
+    pub(super) patience: Duration,
 }
 
 /// A connection to a service manager that tells of finished jobs.
@@ -66,7 +70,7 @@ impl Unit {
     }
 
     pub(super) fn new(name: String, bus: Bus, unified: Unified) -> Self {
-        Self { name, bus, unified, silent: Cell::new(false) }
+        Self { name, bus, unified, silent: Cell::new(false), patience: PATIENCE }
     }
 
     /// Nothing can be made before there is a process: a scope is made around one.
@@ -79,7 +83,7 @@ impl Unit {
         let Place::Scope(scope) = &plan.place else {
             return Err(Error::NoCgroup { action: "start the scope of" });
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut manager = self.connect(deadline)?;
         let failed = |cause| Error::Bus { unit: self.name.clone(), cause };
         let result = manager.start(scope, pid, deadline).map_err(failed)?;
@@ -107,7 +111,7 @@ impl Unit {
         if properties.is_empty() {
             return self.unified.update_with(writes, rest);
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let failed = |cause| Error::Bus { unit: self.name.clone(), cause };
         // Told of a limit below what is in use, systemd would end processes for it.
         self.unified.check(writes)?;
@@ -287,13 +291,21 @@ fn connect_to(address: &str) -> Result<UnixStream, BusError> {
     for (key, value) in pairs.split(',').filter_map(|pair| pair.split_once('=')) {
         let name = unescape(value).ok_or_else(unsupported)?;
         let peer = match key {
-            "path" => SocketAddr::from_pathname(name).map_err(failed)?,
+            "path" => return connect_by_path(name).map_err(failed),
             "abstract" => SocketAddr::from_abstract_name(name).map_err(failed)?,
             _ => continue,
         };
         return UnixStream::connect_addr(&peer).map_err(failed);
     }
     Err(unsupported())
+}
+
+/// A bus whose queue is full is not waited for without end.
+fn connect_by_path(path: String) -> std::io::Result<UnixStream> {
+    let path = std::ffi::CString::new(path)?;
+    socket::connect_within(&path, socket::Kind::Stream, milliseconds(PATIENCE))
+        .map(UnixStream::from)
+        .map_err(|errno| std::io::Error::from_raw_os_error(errno as i32))
 }
 
 /// Undoes the `%XX` of an address.

@@ -136,7 +136,13 @@ impl Tree {
         let mut last = Errno::ENOENT;
         for _ in 0..TRIES {
             match fd::mkdirat(root, &path, 0o755) {
-                Ok(()) => return Ok((self.claim(root)?, Found::Nothing)),
+                Ok(()) => {
+                    let leaf = self.claim(root).inspect_err(|_| {
+                        // Nobody else knows that it was made.
+                        let _ = self.try_remove(root);
+                    })?;
+                    return Ok((leaf, Found::Nothing));
+                }
                 Err(Errno::EEXIST) => {
                     let leaf = self.claim(root)?;
                     self.refuse_used(leaf.as_fd())?;

@@ -7,6 +7,7 @@ use super::options::{self, Globals, ListFormat, Options, Verb};
 use super::output::{self, Layout};
 use super::report::Reporter;
 use super::{Caller, Error, root, signal, table};
+use crate::deadlines::Deadlines;
 use crate::id::ContainerId;
 use crate::launch::seal;
 use crate::sys::process::{getegid, geteuid};
@@ -96,7 +97,13 @@ fn context_at(globals: &Globals, root: PathBuf) -> Result<Context, Error> {
         options::Rootless::True => Rootless::True,
         options::Rootless::False => Rootless::False,
     };
-    Ok(Context { root, manager, rootless, timing: globals.stopwatch.clone() })
+    let mut deadlines = Deadlines::default();
+    for (name, wait) in &globals.deadline {
+        if let Some(deadline) = deadlines.named(name) {
+            *deadline = *wait;
+        }
+    }
+    Ok(Context { root, manager, rootless, deadlines, timing: globals.stopwatch.clone() })
 }
 
 /// Warnings of a verb, to where the caller wants to see them.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::quantity;
+use crate::deadlines::Deadlines;
 use crate::timing::Timing;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -57,9 +58,25 @@ pub struct Globals {
     /// Whether to go on where cgroups cannot be changed for want of permission
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub rootless: Rootless,
+    /// Longest wait for one of lock, end, freeze, setup, hook, systemd, socket, ready
+    #[arg(long, value_name = "WHAT=SECONDS", value_parser = deadline)]
+    pub deadline: Vec<(String, Duration)>,
     /// Print the version
     #[arg(short = 'v', long)]
     pub version: bool,
+}
+
+/// `WHAT=SECONDS`, with a fraction if need be.
+fn deadline(text: &str) -> Result<(String, Duration), String> {
+    let (name, value) = text.split_once('=').ok_or("WHAT=SECONDS is wanted")?;
+    if Deadlines::default().named(name).is_none() {
+        return Err(format!("nothing is waited for that is called {name:?}"));
+    }
+    let seconds = value.parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
+    let wait = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // More would overflow the clock.
+    let wait = wait.filter(|wait| *wait <= Duration::from_secs(u32::MAX.into()));
+    Ok((name.to_owned(), wait.ok_or_else(|| format!("{value:?} is no number of seconds"))?))
 }
 
 /// Format of the log.

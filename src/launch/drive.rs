@@ -5,15 +5,17 @@ use super::{
     Error, Handover, Undo, Wish, hooks, listener, net_devices, sentence, state_text, userns,
 };
 use crate::cgroup::{Manager, Prepared};
+use crate::deadlines::{Deadlines, milliseconds};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::resctrl;
 use crate::state::{Record, Status, ended_before_program};
 use crate::sys::process::{self, Block, Exit, Who};
-use crate::sys::{Errno, socket, tty};
+use crate::sys::{Errno, fd, socket, tty};
 use crate::timing::Phase;
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// What the launcher knows while init is being set up.
 pub(super) struct Driver<'a, 'u> {
@@ -29,9 +31,11 @@ impl Driver<'_, '_> {
     /// Answers frames until init is ready; the terminal's master, when the caller keeps it.
     pub(super) fn drive(&mut self, child: &mut Child) -> Result<Option<OwnedFd>, Error> {
         let mut terminal = None;
+        let deadlines = self.wish.deadlines;
+        let inside = hooks::patience(&self.plan.hooks.create_container, deadlines.hook);
+        let patience = deadlines.setup + inside;
         loop {
-            let frame =
-                ToLauncher::receive(child.link.as_fd()).map_err(|source| Error::Link { source })?;
+            let frame = receive(child.link.as_fd(), child.pid, SET_UP, patience)?;
             let Some((message, fd)) = frame else { return Err(ended(child)) };
             match message {
                 ToLauncher::Waiting(step) => self.answer(step, child)?,
@@ -87,7 +91,7 @@ impl Driver<'_, '_> {
             resctrl::place(class, pid)?;
         }
         if let (Some(maps), true) = (&self.plan.id_maps, self.plan.namespaces.is_new(Kind::User)) {
-            userns::write_maps(pid, maps, "/linux")?;
+            userns::write_maps(pid, maps, "/linux", self.wish.deadlines.hook)?;
             userns::map_as_container(self.plan, pid, &child.unmapped)?;
         }
         if let Some(score) = self.plan.launcher_scores() {
@@ -106,8 +110,9 @@ impl Driver<'_, '_> {
         // been created.
         let created = state_text(self.plan, self.record, Status::Created);
         let creating = state_text(self.plan, self.record, Status::Creating);
-        hooks::run_all(&self.plan.hooks.prestart, self.plan, &created, pid)?;
-        hooks::run_all(&self.plan.hooks.create_runtime, self.plan, &creating, pid)?;
+        let deadline = self.wish.deadlines.hook;
+        hooks::run_all(&self.plan.hooks.prestart, self.plan, &created, pid, deadline)?;
+        hooks::run_all(&self.plan.hooks.create_runtime, self.plan, &creating, pid, deadline)?;
         Ok(())
     }
 }
@@ -133,8 +138,14 @@ pub(super) fn hand_on(
 }
 
 /// Waits until the program is executed, which closes the link, or the failure comes.
-pub(super) fn await_exec(plan: &Plan, record: &Record, child: &Child) -> Result<(), Error> {
-    match await_start(plan.id.as_str(), record, child.pidfd.as_fd(), child.link.as_fd())? {
+pub(super) fn await_exec(
+    plan: &Plan,
+    record: &Record,
+    child: &Child,
+    deadlines: Deadlines,
+) -> Result<(), Error> {
+    let (pidfd, link) = (child.pidfd.as_fd(), child.link.as_fd());
+    match await_start(plan.id.as_str(), record, pidfd, link, deadlines)? {
         Some(failure) => Err(sentence::of(plan, &failure)),
         None => Ok(()),
     }
@@ -147,8 +158,10 @@ pub(crate) fn await_start(
     record: &Record,
     pidfd: BorrowedFd<'_>,
     gate: BorrowedFd<'_>,
+    mut deadlines: Deadlines,
 ) -> Result<Option<Failure>, Error> {
-    answer(id, record, (record.init.map_or(0, |init| init.pid), pidfd), gate)
+    deadlines.setup += Duration::from_millis(record.start_hooks.unwrap_or(0));
+    answer(id, record, (record.init.map_or(0, |init| init.pid), pidfd), gate, deadlines)
 }
 
 /// Waits until process `pid` of the container has executed its program; the failure, if it
@@ -158,23 +171,43 @@ pub(super) fn answer(
     record: &Record,
     (pid, pidfd): (i32, BorrowedFd<'_>),
     link: BorrowedFd<'_>,
+    deadlines: Deadlines,
 ) -> Result<Option<Failure>, Error> {
     let broken = |source| Error::Link { source };
     loop {
-        match ToLauncher::receive(link) {
+        match receive(link, pid, "execute its program", deadlines.setup) {
             // Close-on-exec: the other end is gone because execve has succeeded, or else it died.
-            Ok(None) | Err(Errno::ECONNRESET) if ended_before_program(pid, pidfd) => {
+            Ok(None) | Err(Error::Link { source: Errno::ECONNRESET })
+                if ended_before_program(pid, pidfd) =>
+            {
                 return Err(Error::NotExecuted { pid });
             }
-            Ok(None) | Err(Errno::ECONNRESET) => return Ok(None),
+            Ok(None) | Err(Error::Link { source: Errno::ECONNRESET }) => return Ok(None),
             Ok(Some((ToLauncher::Failed(failure), _))) => return Ok(Some(failure)),
             Ok(Some((ToLauncher::Listener, Some(listener)))) => {
-                listener::give(id, record, pid, listener.as_fd())?;
+                listener::give(id, record, pid, listener.as_fd(), deadlines.socket)?;
                 ToInit::Go.send(link).map_err(broken)?;
             }
             Ok(Some(_)) => return Err(broken(Errno::EBADMSG)),
-            Err(errno) => return Err(broken(errno)),
+            Err(error) => return Err(error),
         }
+    }
+}
+
+/// What init is to do until it reports Ready.
+pub(super) const SET_UP: &str = "set up the container";
+
+/// The next frame; none at the end of the link.
+pub(super) fn receive(
+    link: BorrowedFd<'_>,
+    pid: i32,
+    what: &'static str,
+    patience: Duration,
+) -> Result<Option<(ToLauncher, Option<OwnedFd>)>, Error> {
+    let failed = |source| Error::Link { source };
+    match fd::poll_in([link], Some(milliseconds(patience))).map_err(failed)? {
+        [true] => ToLauncher::receive(link).map_err(failed),
+        [false] => Err(Error::Late { pid, what, seconds: patience.as_secs() }),
     }
 }
 

@@ -5,8 +5,9 @@
 //! and ends with it (specs/20-launch.md).
 
 use super::spawn::Child;
-use super::{END_DEADLINE, Error, Handover, drive, hand_over, sentence};
+use super::{Error, Handover, drive, hand_over, sentence};
 use crate::cgroup::{Below, Manager};
+use crate::deadlines::{Deadlines, milliseconds};
 use crate::host;
 use crate::init::enter::{self, Rights};
 use crate::init::{MORE_ENVIRONMENT, Program};
@@ -41,7 +42,12 @@ pub struct EnterWish {
     pub handover: Handover,
     /// Places below the container's cgroup, instead of that itself.
     pub below: Vec<Below>,
+    /// How long anything is waited for.
+    pub deadlines: Deadlines,
 }
+
+/// What a process is to do until it reports Ready.
+const ENTER: &str = "enter the container";
 
 /// A process that entered a container and executes its program.
 #[derive(Debug)]
@@ -70,8 +76,8 @@ pub fn enter(container: Container<'_>, plan: &ExecPlan, wish: EnterWish) -> Resu
     };
     let (child, placement) = spawn(&container, plan, &cgroup, &mut warnings)?;
     let placer = (placement == Placement::Open).then_some(&cgroup.manager);
-    let terminal = drive(&container, &child, plan, placer, &wish.handover).inspect_err(|_| {
-        end(&child);
+    let terminal = drive(&container, &child, plan, placer, &wish).inspect_err(|_| {
+        end(&child, wish.deadlines);
     })?;
     Ok(Entered { pid: child.pid, pidfd: child.pidfd, terminal, warnings })
 }
@@ -264,12 +270,13 @@ fn drive(
     child: &Child,
     plan: &ExecPlan,
     placer: Option<&Manager>,
-    handover: &Handover,
+    EnterWish { handover, deadlines, .. }: &EnterWish,
 ) -> Result<Option<OwnedFd>, Error> {
+    let deadlines = *deadlines;
     let link = |source| Error::Link { source };
     let mut terminal = None;
     loop {
-        let frame = ToLauncher::receive(child.link.as_fd()).map_err(link)?;
+        let frame = drive::receive(child.link.as_fd(), child.pid, ENTER, deadlines.setup)?;
         let Some((message, fd)) = frame else { return Err(drive::ended(child)) };
         match message {
             ToLauncher::Waiting(Step::AwaitPlacement) => {
@@ -291,7 +298,7 @@ fn drive(
     }
     let (id, record) = (container.entry.id.as_str(), container.record);
     if let Some(failure) =
-        drive::answer(id, record, (child.pid, child.pidfd.as_fd()), child.link.as_fd())?
+        drive::answer(id, record, (child.pid, child.pidfd.as_fd()), child.link.as_fd(), deadlines)?
     {
         return Err(sentence::of_exec(plan, &failure));
     }
@@ -300,11 +307,10 @@ fn drive(
 }
 
 /// Ends a process that is of no use, for as long as somebody would wait for it.
-fn end(child: &Child) {
+fn end(child: &Child, deadlines: Deadlines) {
     let _ = process::pidfd_signal(child.pidfd.as_fd(), SIGKILL);
-    let patience = u32::try_from(END_DEADLINE.as_millis()).unwrap_or(u32::MAX);
     // In a cgroup that is frozen (v1) it ends when that is thawed.
-    if let Ok([true]) = fd::poll_in([child.pidfd.as_fd()], Some(patience)) {
+    if let Ok([true]) = fd::poll_in([child.pidfd.as_fd()], Some(milliseconds(deadlines.end))) {
         let _ = process::wait(Who::Pidfd(child.pidfd.as_fd()), Block::Yes);
     }
 }

@@ -1,6 +1,7 @@
 //! Hooks that run on the host (runtime.md, Lifecycle).
 
 use super::state_of;
+use crate::deadlines::milliseconds;
 use crate::error::describe;
 use crate::init::{Fault, Hook, StateText};
 use crate::plan::Plan;
@@ -9,6 +10,7 @@ use crate::state::{HookRecord, Record, Status};
 use crate::sys::process::{Exit, StringArray};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 /// A hook that failed.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +25,17 @@ pub struct HookError {
 }
 
 /// Hooks of the plan, ready to be executed.
-pub(super) fn prepare(hooks: &[Planned], plan: &Plan) -> Vec<Hook> {
-    hooks.iter().map(|hook| ready(&HookRecord::of_plan(hook, plan.process.as_ref()))).collect()
+pub(super) fn prepare(hooks: &[Planned], plan: &Plan, deadline: Duration) -> Vec<Hook> {
+    let of_plan = |hook| ready(&HookRecord::of_plan(hook, plan.process.as_ref()), deadline);
+    hooks.iter().map(of_plan).collect()
 }
 
-fn ready(hook: &HookRecord) -> Hook {
+/// How long hooks may take in all; those that name no timeout have `deadline`.
+pub(super) fn patience(hooks: &[Planned], deadline: Duration) -> Duration {
+    hooks.iter().map(|hook| hook.timeout.unwrap_or(deadline)).sum()
+}
+
+fn ready(hook: &HookRecord, deadline: Duration) -> Hook {
     // The plan has refused NUL bytes, and the environment of a process holds none.
     let c = |text: &String| CString::new(text.as_str()).unwrap_or_default();
     let env = match &hook.env {
@@ -47,7 +55,7 @@ fn ready(hook: &HookRecord) -> Hook {
         path: c(&hook.path),
         args: StringArray::new(args, 0),
         env: StringArray::new(env, 0),
-        timeout: hook.timeout,
+        timeout: Some(hook.timeout.unwrap_or(milliseconds(deadline))),
     }
 }
 
@@ -57,8 +65,9 @@ pub(super) fn run_all(
     plan: &Plan,
     state: &StateText,
     pid: i32,
+    deadline: Duration,
 ) -> Result<(), HookError> {
-    for (planned, hook) in hooks.iter().zip(prepare(hooks, plan)) {
+    for (planned, hook) in hooks.iter().zip(prepare(hooks, plan, deadline)) {
         run(&hook, planned.pointer, state, pid)?;
     }
     Ok(())
@@ -88,24 +97,24 @@ fn run(hook: &Hook, pointer: Pointer, state: &StateText, pid: i32) -> Result<(),
 ///
 /// # Errors
 /// The hook that failed.
-pub fn run_poststart(id: &str, record: &Record) -> Result<(), HookError> {
+pub fn run_poststart(id: &str, record: &Record, deadline: Duration) -> Result<(), HookError> {
     let state = state_of(id, record, Status::Running);
     let pid = record.init.map_or(0, |init| init.pid);
     for (index, hook) in record.poststart.iter().enumerate() {
         let pointer = Pointer { point: Point::Poststart, index };
-        run(&ready(hook), pointer, &state, pid)?;
+        run(&ready(hook, deadline), pointer, &state, pid)?;
     }
     Ok(())
 }
 
 /// Runs all poststop hooks of a record, whether or not one fails; the failures.
-pub fn run_poststop(id: &str, record: &Record) -> Vec<HookError> {
+pub fn run_poststop(id: &str, record: &Record, deadline: Duration) -> Vec<HookError> {
     let state = state_of(id, record, Status::Stopped);
     let hooks = record.poststop.iter().enumerate();
     hooks
         .filter_map(|(index, hook)| {
             let pointer = Pointer { point: Point::Poststop, index };
-            run(&ready(hook), pointer, &state, 0).err()
+            run(&ready(hook, deadline), pointer, &state, 0).err()
         })
         .collect()
 }

@@ -1,13 +1,12 @@
 //! The seccomp listener on its way to the agent (config-linux.md, The Container Process State).
 
 use super::{Error, state_of};
+use crate::deadlines::milliseconds;
 use crate::state::{Record, Status};
 use crate::sys::socket::{self, Kind};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
-
-/// How long an agent may take to accept what is sent to it.
-const PATIENCE_MS: u32 = 10_000;
+use std::time::Duration;
 
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +25,7 @@ pub(super) fn give(
     record: &Record,
     pid: i32,
     listener: BorrowedFd<'_>,
+    patience: Duration,
 ) -> Result<(), Error> {
     let Some(agent) = &record.listener else {
         return Err(Error::Link { source: crate::sys::Errno::EBADMSG });
@@ -44,6 +44,7 @@ pub(super) fn give(
     // Strings and numbers only: nothing that could fail.
     let message = serde_json::to_vec(&message).unwrap_or_default();
     let path = CString::new(agent.path.as_str()).unwrap_or_default();
-    let connection = socket::connect_within(&path, Kind::Stream, PATIENCE_MS).map_err(failed)?;
+    let connection =
+        socket::connect_within(&path, Kind::Stream, milliseconds(patience)).map_err(failed)?;
     socket::send(connection.as_fd(), &message, Some(listener)).map_err(failed)
 }

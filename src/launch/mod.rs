@@ -22,6 +22,7 @@ pub use sentence::{InitError, start_error};
 pub(crate) use drive::await_start;
 
 use crate::cgroup::{self, Manager, Rules};
+use crate::deadlines::Deadlines;
 use crate::init::StateText;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
@@ -36,11 +37,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-/// How long the end of the container's processes is waited for when something has to be undone
-/// or deleted.
-pub const END_DEADLINE: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// How the launcher leaves the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +61,8 @@ pub struct Wish {
     pub now: String,
     /// Is told which phases took how long.
     pub timing: Timing,
+    /// How long anything is waited for.
+    pub deadlines: Deadlines,
 }
 
 /// What is handed to others when a process has been made.
@@ -259,6 +258,16 @@ pub enum Error {
         /// How.
         how: String,
     },
+    /// It takes too long.
+    #[error("wait for process {pid} to {what}: not within {seconds} s (see --deadline setup)")]
+    Late {
+        /// The process.
+        pid: i32,
+        /// What it is to do.
+        what: &'static str,
+        /// How long was waited.
+        seconds: u64,
+    },
     /// The process has ended on its way to the program.
     #[error("process {pid} was killed before it executed its program")]
     NotExecuted {
@@ -307,7 +316,7 @@ pub enum Error {
 pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error> {
     let entry = store.claim(&plan.id)?;
     let mut manager = match Manager::from_plan(plan.cgroup.clone()) {
-        Ok(manager) => manager,
+        Ok(manager) => manager.patient(wish.deadlines.systemd),
         Err(error) => {
             let _ = entry.remove();
             return Err(error.into());
@@ -315,10 +324,18 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
     };
     let owner = process::geteuid();
     let mut record = Record::of_plan(plan, manager.record(), wish.now.clone(), owner);
+    let start_hooks = hooks::patience(&plan.hooks.start_container, wish.deadlines.hook);
+    record.start_hooks = u64::try_from(start_hooks.as_millis()).ok().filter(|wait| *wait > 0);
     if !plan.namespaces.has(Kind::Mount) {
         let before =
             open_root(plan.rootfs.path.as_bytes()).and_then(|root| fd::mount_id(root.as_fd()));
-        record.root_mount_before = before.ok();
+        // Without it nobody could tell the container's mounts from the caller's.
+        let before = before.map_err(|source| Error::Open {
+            pointer: "/root/path".to_owned(),
+            path: plan.rootfs.path.to_string_lossy().into_owned(),
+            source,
+        });
+        record.root_mount_before = Some(before.inspect_err(|_| drop(entry.remove()))?);
     }
     let mut undo = Undo {
         entry: &entry,
@@ -329,6 +346,7 @@ pub fn launch(store: &Store, plan: &Plan, wish: Wish) -> Result<Launched, Error>
         net_devices: None,
         pid_file: None,
         stop_hooks: false,
+        deadlines: wish.deadlines,
     };
     match make(&entry, plan, &mut manager, &record, wish, &mut undo) {
         Ok(Made { child, terminal, readiness, record, warnings }) => Ok(Launched {
@@ -388,15 +406,8 @@ fn make(
         creating: state_text(plan, record, Status::Creating),
         created: state_text(plan, record, Status::Created),
     };
-    let staged = stage::stage(
-        entry,
-        plan,
-        &cgroup,
-        manager.has_cgroup(),
-        wish.until,
-        states,
-        &mut warnings,
-    )?;
+    let staged =
+        stage::stage(entry, plan, &cgroup, manager.has_cgroup(), &wish, states, &mut warnings)?;
     let filter = staged.input.program.as_ref().and_then(|program| program.seccomp.as_ref());
     if let Some((filter, _)) = filter {
         entry.keep_filter(filter)?;
@@ -430,7 +441,7 @@ fn make(
         Until::Created => send(&child, ToInit::Committed)?,
         Until::Started => {
             send(&child, ToInit::Start)?;
-            drive::await_exec(plan, &created, &child)?;
+            drive::await_exec(plan, &created, &child, wish.deadlines)?;
         }
     }
     wish.timing.done(Phase::Start);
@@ -500,13 +511,14 @@ pub(crate) struct Undo<'a> {
     pid_file: Option<PathBuf>,
     /// Whether hooks have been run, so that their counterparts have to be.
     stop_hooks: bool,
+    deadlines: Deadlines,
 }
 
 impl Undo<'_> {
     /// Ends and removes everything. Failures here are not told: the first error is what the
     /// caller has to know, and `delete --force` tells what is left.
     fn carry_out(&mut self, manager: &Manager) {
-        let deadline = Instant::now() + END_DEADLINE;
+        let deadline = Instant::now() + self.deadlines.end;
         if let Some(pidfd) = &self.pidfd {
             let _ = process::pidfd_signal(pidfd.as_fd(), SIGKILL);
         }
@@ -528,7 +540,7 @@ impl Undo<'_> {
             let _ = std::fs::remove_file(path);
         }
         if self.stop_hooks {
-            let _ = run_poststop(self.entry.id.as_str(), self.record);
+            let _ = run_poststop(self.entry.id.as_str(), self.record, self.deadlines.hook);
         }
         // What still lives can be found by its record.
         if ended.is_ok() && reaped {

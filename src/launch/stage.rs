@@ -1,6 +1,6 @@
 //! Before the clone: everything that init needs and can only be got from the host's side.
 
-use super::{Error, Until, hooks, userns};
+use super::{Error, Until, Wish, hooks, userns};
 use crate::cgroup::Prepared;
 use crate::init::{self, Birth, Clocks, Input, Program, Sight, StateText, Waits};
 use crate::plan::cgroup::Place;
@@ -15,6 +15,7 @@ use crate::sys::process::{self, StringArray};
 use crate::sys::{Errno, cred, fd, socket};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// What init gets, and the launcher's end of the link.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(super) fn stage(
     plan: &Plan,
     cgroup: &Prepared,
     has_cgroup: bool,
-    until: Until,
+    wish: &Wish,
     states: HookStates,
     warnings: &mut Vec<String>,
 ) -> Result<Staged, Error> {
@@ -57,7 +58,7 @@ pub(super) fn stage(
         pids: pid_namespace.take().map(|(_, namespace)| namespace),
     });
     let (link, init_link) = socket::packet_pair().map_err(own("make a socket pair"))?;
-    let gate = match until {
+    let gate = match wish.until {
         Until::Created => Some(entry.listen_at_gate()?),
         Until::Started => None,
     };
@@ -70,11 +71,17 @@ pub(super) fn stage(
         unshare,
         birth,
         clocks: open_clocks(plan)?,
-        sources: open_sources(plan, cgroup, &namespaces)?,
+        sources: open_sources(plan, cgroup, &namespaces, wish.deadlines.hook)?,
         has_cgroup,
         namespaces,
-        create_container: (hooks::prepare(&plan.hooks.create_container, plan), states.creating),
-        start_container: (hooks::prepare(&plan.hooks.start_container, plan), states.created),
+        create_container: (
+            hooks::prepare(&plan.hooks.create_container, plan, wish.deadlines.hook),
+            states.creating,
+        ),
+        start_container: (
+            hooks::prepare(&plan.hooks.start_container, plan, wish.deadlines.hook),
+            states.created,
+        ),
         program: prepare_program(entry, plan, warnings)?,
     };
     Ok(Staged { input, link, pid_namespace })
@@ -189,6 +196,7 @@ fn open_sources(
     plan: &Plan,
     cgroup: &Prepared,
     namespaces: &[Option<OwnedFd>],
+    deadline: Duration,
 ) -> Result<Vec<Option<OwnedFd>>, Error> {
     let held = cred::capget().map_or(0, |sets| sets.effective);
     let outranks = plan.namespaces.has(Kind::User) && held & (1 << caps::SYS_ADMIN) != 0;
@@ -220,7 +228,7 @@ fn open_sources(
         _ => Ok(None),
     };
     let mut sources: Vec<_> = plan.mounts.iter().map(copy).collect::<Result<_, _>>()?;
-    userns::map_mounts(plan, namespaces, &mut sources)?;
+    userns::map_mounts(plan, namespaces, &mut sources, deadline)?;
     Ok(sources)
 }
 

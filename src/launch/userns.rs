@@ -1,6 +1,7 @@
 //! The ids of user namespaces: those of containers, and those that only map a mount.
 
 use super::Error;
+use crate::deadlines::milliseconds;
 use crate::plan::Plan;
 use crate::plan::caps;
 use crate::plan::idmap::{IdMaps, Range, map_file};
@@ -11,7 +12,8 @@ use crate::sys::process::{self, Block, Cloned, Who, ns};
 use crate::sys::{Errno, cred, fd, socket};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// The kernel takes maps of less than a page of text (user_namespaces(7)).
 const PAGE: usize = 4096;
@@ -36,7 +38,12 @@ impl Ids<'_> {
 
 /// Writes the id maps of the user namespace that process `pid` is in; `parent` is the JSON
 /// pointer that holds them.
-pub(super) fn write_maps(pid: i32, maps: &IdMaps, parent: &str) -> Result<(), Error> {
+pub(super) fn write_maps(
+    pid: i32,
+    maps: &IdMaps,
+    parent: &str,
+    deadline: Duration,
+) -> Result<(), Error> {
     let held = cred::capget().map_or(0, |sets| sets.effective);
     // Groups before users, as engines' tools do; as root the order makes no difference.
     let both = [
@@ -69,7 +76,7 @@ pub(super) fn write_maps(pid: i32, maps: &IdMaps, parent: &str) -> Result<(), Er
             }
             write_map(pid, &ids, pointer)?;
         } else {
-            map_by_helper(pid, &ids, pointer)?;
+            map_by_helper(pid, &ids, pointer, deadline)?;
         }
     }
     Ok(())
@@ -97,19 +104,24 @@ fn write_file(
 }
 
 /// Has ids mapped that the administrator has given to the caller (subuid(5)).
-fn map_by_helper(pid: i32, ids: &Ids<'_>, pointer: String) -> Result<(), Error> {
+fn map_by_helper(
+    pid: i32,
+    ids: &Ids<'_>,
+    pointer: String,
+    deadline: Duration,
+) -> Result<(), Error> {
     let helper = ids.helper;
     let numbers = ids.ranges.iter().flat_map(|range| [range.inside, range.outside, range.count]);
-    let output = Command::new(helper)
-        .arg(pid.to_string())
-        .args(numbers.map(|number| number.to_string()))
-        .stdin(Stdio::null())
-        .output();
-    match output {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            let why = if said.is_empty() { output.status.to_string() } else { said };
+    let mut command = Command::new(helper);
+    command.arg(pid.to_string()).args(numbers.map(|number| number.to_string()));
+    match run_within(&mut command, deadline) {
+        Ok((Some(status), _)) if status.success() => Ok(()),
+        Ok((status, said)) => {
+            let why = match status {
+                None => format!("not done within {} s (see --deadline hook)", deadline.as_secs()),
+                Some(status) if said.is_empty() => status.to_string(),
+                Some(_) => said,
+            };
             Err(Error::IdHelper { pointer, helper, why })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -117,6 +129,33 @@ fn map_by_helper(pid: i32, ids: &Ids<'_>, pointer: String) -> Result<(), Error> 
         }
         Err(error) => Err(Error::IdHelper { pointer, helper, why: error.to_string() }),
     }
+}
+
+/// Runs a program, but no longer than `deadline`: how it ended, if it did, and what it said.
+fn run_within(
+    command: &mut Command,
+    deadline: Duration,
+) -> std::io::Result<(Option<ExitStatus>, String)> {
+    let io = |errno| std::io::Error::from_raw_os_error(errno as i32);
+    // A file, so that nothing it leaves behind keeps anybody waiting.
+    let said = fd::memfd(c"said").map_err(io)?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(said.try_clone()?))
+        .spawn()?;
+    let ended = process::pidfd_open(child.id().cast_signed())
+        .and_then(|pidfd| fd::poll_in([pidfd.as_fd()], Some(milliseconds(deadline))));
+    let status = match ended {
+        Ok([true]) => Some(child.wait()?),
+        _ => {
+            let _ = child.kill();
+            None
+        }
+    };
+    let mut tail = [0; 512];
+    let len = fd::read_tail(said.as_fd(), &mut tail).map_err(io)?;
+    Ok((status, String::from_utf8_lossy(&tail[..len]).trim().to_owned()))
 }
 
 /// Writes a file below /proc/PID by one write(2).
@@ -127,7 +166,7 @@ pub(super) fn write_proc(pid: i32, file: &str, text: &str) -> Result<(), Errno> 
 }
 
 /// A user namespace with these maps that no process is in: mounts take their ids from it.
-pub(super) fn of_maps(index: u32, maps: &IdMaps) -> Result<OwnedFd, Error> {
+pub(super) fn of_maps(index: u32, maps: &IdMaps, deadline: Duration) -> Result<OwnedFd, Error> {
     let failed = |source| Error::MountUsers { index, source };
     let (keep, wait) = socket::packet_pair().map_err(failed)?;
     let (pid, pidfd) = match process::clone3(ns::USER, None).map_err(failed)? {
@@ -140,7 +179,7 @@ pub(super) fn of_maps(index: u32, maps: &IdMaps) -> Result<OwnedFd, Error> {
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(wait);
-    let users = write_maps(pid, maps, &format!("/mounts/{index}")).and_then(|()| {
+    let users = write_maps(pid, maps, &format!("/mounts/{index}"), deadline).and_then(|()| {
         let path = CString::new(format!("/proc/{pid}/ns/user")).unwrap_or_default();
         fd::openat(fd::cwd(), &path, fd::O_RDONLY, 0).map_err(failed)
     });
@@ -154,6 +193,7 @@ pub(super) fn map_mounts(
     plan: &Plan,
     namespaces: &[Option<OwnedFd>],
     sources: &mut [Option<OwnedFd>],
+    deadline: Duration,
 ) -> Result<(), Error> {
     let joined = plan.namespaces.join.iter().zip(namespaces);
     let joined = joined.into_iter().find(|(join, _)| join.kind == Kind::User);
@@ -166,7 +206,7 @@ pub(super) fn map_mounts(
             None => joined,
             Some(maps) => {
                 if !made.iter().any(|(known, _)| *known == maps) {
-                    made.push((maps, of_maps(mount.index, maps)?));
+                    made.push((maps, of_maps(mount.index, maps, deadline)?));
                 }
                 made.iter().find(|(known, _)| *known == maps).map(|(_, users)| users)
             }

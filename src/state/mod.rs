@@ -32,8 +32,8 @@ const RECORD: &CStr = c"record";
 const RECORD_NEW: &CStr = c"record.new";
 const GATE: &CStr = c"gate";
 
-/// How long a command waits for another one that is changing the same container.
-pub const LOCK_DEADLINE: Duration = Duration::from_secs(30);
+/// How long somebody who only looks may hold the lock of what was just claimed.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// The directory that holds the state of all containers.
 #[derive(Clone, Debug)]
@@ -151,7 +151,7 @@ impl Store {
             Err(Errno::EEXIST) => return Err(Error::Exists { id: id.clone() }),
             Err(source) => return Err(self.root_error("write to", source)),
         }
-        let locked = self.open(id).and_then(|entry| entry.lock(LOCK_DEADLINE).map(|()| entry));
+        let locked = self.open(id).and_then(|entry| entry.lock(LOOK).map(|()| entry));
         locked.inspect_err(|error| {
             if !matches!(error, Error::Missing { .. }) {
                 // Nobody would own what was just made.

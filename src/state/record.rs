@@ -69,6 +69,9 @@ pub struct Record {
     /// Its first process; none until it is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitRecord>,
+    /// How long its startContainer hooks may take in all, in milliseconds; none without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_hooks: Option<u64>,
     /// poststart hooks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub poststart: Vec<HookRecord>,
@@ -144,6 +147,7 @@ impl Record {
                 },
             ),
             init: None,
+            start_hooks: None,
             poststart: hooks(&plan.hooks.poststart),
             poststop: hooks(&plan.hooks.poststop),
         }

@@ -35,6 +35,7 @@ fn record() -> Record {
         program: Some("sh".into()),
         listener: None,
         init: None,
+        start_hooks: None,
         poststart: Vec::new(),
         poststop: vec![HookRecord {
             path: "/bin/true".into(),

@@ -452,18 +452,6 @@ pub fn write_once(fd: BorrowedFd<'_>, data: &[u8]) -> Result<()> {
     if write_some(fd, data)? == data.len() { Ok(()) } else { Err(Errno::EIO) }
 }
 
-/// Makes an open file wait for room and input again (`O_NONBLOCK`).
-///
-/// # Errors
-/// Those of fcntl(2).
-pub fn set_blocking(fd: BorrowedFd<'_>) -> Result<()> {
-    // SAFETY: takes no memory.
-    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }.into())?;
-    let flags = flags as i32 & !O_NONBLOCK;
-    // SAFETY: takes no memory.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) }.into()).map(drop)
-}
-
 /// dup3(2) onto `target` without close-on-exec, also when both numbers are the same.
 ///
 /// # Errors

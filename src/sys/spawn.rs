@@ -33,6 +33,9 @@ pub enum Outcome {
     NotExecuted(Errno),
 }
 
+/// How long the end of a killed program is waited for, in milliseconds.
+const LAST_MOMENT: u32 = 5000;
+
 /// Runs a program in a process group of its own and waits for it.
 ///
 /// Only the program itself is waited for: what it leaves in the background goes on.
@@ -51,18 +54,28 @@ pub fn run(program: &Program<'_>) -> Result<Outcome> {
     };
     drop(report_writer);
     let mut errno = [0; 4];
-    if fd::read(report.as_fd(), &mut errno)? == errno.len() {
+    // A file system that does not answer holds up execve itself.
+    let [executed] = fd::poll_in([report.as_fd()], program.timeout)?;
+    if executed && fd::read(report.as_fd(), &mut errno)? == errno.len() {
         process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes)?;
         return Ok(Outcome::NotExecuted(Errno::from_raw(i32::from_ne_bytes(errno))));
     }
-    let [ended] = fd::poll_in([pidfd.as_fd()], program.timeout)?;
-    if !ended {
-        kill_group(pid, pidfd.as_fd());
+    let [ended] = match executed {
+        true => fd::poll_in([pidfd.as_fd()], program.timeout)?,
+        false => [false],
+    };
+    if ended {
+        return Ok(match process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes)? {
+            Some((_, exit)) => Outcome::Exited(exit),
+            None => Outcome::TimedOut,
+        });
     }
-    match process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes)? {
-        Some((_, exit)) if ended => Ok(Outcome::Exited(exit)),
-        _ => Ok(Outcome::TimedOut),
+    kill_group(pid, pidfd.as_fd());
+    // One that cannot even be killed is left to whoever reaps after us.
+    if let [true] = fd::poll_in([pidfd.as_fd()], Some(LAST_MOMENT))? {
+        process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes)?;
     }
+    Ok(Outcome::TimedOut)
 }
 
 /// Never returns but with the reason why the program could not be executed.

@@ -1,6 +1,7 @@
 //! `create`: a container that waits to be started (runtime.md, Create).
 
 use super::{Context, Error, Rootless, Warn};
+use crate::deadlines::{Deadlines, milliseconds};
 use crate::host::cgroup::Own;
 use crate::host::{Host, Privilege, Wanted};
 use crate::id::ContainerId;
@@ -15,6 +16,7 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What is to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,7 +160,7 @@ pub(super) fn prepare(
     for warning in &plan.warnings {
         warn(warning);
     }
-    let mut wish = wish(request, &loaded, &plan, until, attachment)?;
+    let mut wish = wish(request, &loaded, &plan, until, attachment, context.deadlines)?;
     wish.timing = context.timing.clone();
     context.timing.done(Phase::Plan);
     Ok(Prepared { plan, wish })
@@ -228,6 +230,7 @@ fn wish(
     plan: &Plan,
     until: Until,
     attachment: Attachment,
+    deadlines: Deadlines,
 ) -> Result<Wish, RequestError> {
     check_terminal(plan.has_terminal(), attachment, request.console_socket.as_deref())?;
     super::descriptors::check(plan.descriptors)?;
@@ -237,10 +240,12 @@ fn wish(
             request.console_socket.as_ref(),
             request.pidfd_socket.as_ref().or(plan.pidfd_receiver.as_ref()),
             request.pid_file.as_deref(),
+            deadlines.socket,
         )?,
         timing: Timing::default(),
         template: spec::template(&loaded.spec).map_err(RequestError::Template)?,
         now: rfc3339(std::time::SystemTime::now(), Precision::Nanoseconds),
+        deadlines,
     })
 }
 
@@ -262,9 +267,11 @@ pub(super) fn handover(
     console: Option<&PathBuf>,
     pidfd: Option<&PathBuf>,
     pid_file: Option<&Path>,
+    patience: Duration,
 ) -> Result<Handover, RequestError> {
-    let connect =
-        |option, path: Option<&PathBuf>| path.map(|path| connect(option, path)).transpose();
+    let connect = |option, path: Option<&PathBuf>| {
+        path.map(|path| connect(option, path, patience)).transpose()
+    };
     Ok(Handover {
         console_socket: connect("--console-socket", console)?,
         pid_file: pid_file.map(Path::to_owned),
@@ -272,8 +279,8 @@ pub(super) fn handover(
     })
 }
 
-fn connect(option: &'static str, path: &Path) -> Result<OwnedFd, RequestError> {
+fn connect(option: &'static str, path: &Path, patience: Duration) -> Result<OwnedFd, RequestError> {
     let failed = |source| RequestError::Socket { option, path: path.to_owned(), source };
     let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(Errno::EINVAL))?;
-    socket::connect(&c_path, socket::Kind::Stream).map_err(failed)
+    socket::connect_within(&c_path, socket::Kind::Stream, milliseconds(patience)).map_err(failed)
 }

@@ -3,13 +3,13 @@
 use super::{Context, Error, Warn};
 use crate::cgroup::Manager;
 use crate::id::ContainerId;
-use crate::launch::{self, END_DEADLINE};
+use crate::launch;
 use crate::resctrl;
 use crate::state::{self, Entry, Record, Status};
 use crate::sys::fd;
 use crate::sys::process::pidfd_signal;
 use crate::sys::signal::number::SIGKILL;
-use crate::timing::{Phase, Timing};
+use crate::timing::Phase;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,7 @@ pub struct DeleteRequest {
 /// # Errors
 /// When it runs and `force` was not asked for, or something of it cannot be ended or removed.
 pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Result<(), Error> {
+    let deadlines = context.deadlines;
     let entry = match context.store().open(&request.id) {
         Err(state::Error::Missing { .. }) if request.force => return Ok(()),
         other => other?,
@@ -35,10 +36,10 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
         // A start that waits for a hook ends with the process that it starts. A create has none
         // on record yet and is waited for.
         if let Ok(Some(record)) = entry.record() {
-            end_init(&record, Instant::now() + END_DEADLINE)?;
+            end_init(&record, deadlines.end)?;
         }
     }
-    match entry.lock(state::LOCK_DEADLINE) {
+    match entry.lock(deadlines.lock) {
         Err(state::Error::Missing { .. }) if request.force => return Ok(()),
         other => other?,
     }
@@ -71,21 +72,22 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
         )));
     }
     context.timing.done(Phase::State);
-    destroy(&entry, record.as_ref(), &context.timing, warn)
+    destroy(context, &entry, record.as_ref(), warn)
 }
 
 /// Ends every process, undoes everything on record, runs the poststop hooks, and removes the
 /// directory last.
 pub(super) fn destroy(
+    context: &Context,
     entry: &Entry,
     record: Option<&Record>,
-    timing: &Timing,
     warn: Warn<'_>,
 ) -> Result<(), Error> {
+    let Context { deadlines, timing, .. } = context;
     if let Some(record) = record {
         if record.is_of_this_boot() {
-            let deadline = Instant::now() + END_DEADLINE;
-            end_init(record, deadline)?;
+            let deadline = Instant::now() + deadlines.end;
+            end_init(record, deadlines.end)?;
             let manager = Manager::from_record(record.cgroup.clone())?;
             manager.kill_all(deadline)?;
             timing.done(Phase::Kill);
@@ -97,7 +99,7 @@ pub(super) fn destroy(
             timing.done(Phase::Remove);
         }
         // A failing hook is a warning and the others still run (runtime.md, Lifecycle, step 13).
-        for failure in launch::run_poststop(entry.id.as_str(), record) {
+        for failure in launch::run_poststop(entry.id.as_str(), record, deadlines.hook) {
             warn(&failure);
         }
         timing.done(Phase::Hooks);
@@ -117,7 +119,8 @@ fn is_deserted(record: &Record) -> bool {
 }
 
 /// Kills the first process and waits for its end.
-pub(super) fn end_init(record: &Record, deadline: Instant) -> Result<(), Error> {
+pub(super) fn end_init(record: &Record, patience: Duration) -> Result<(), Error> {
+    let deadline = Instant::now() + patience;
     let Some(init) = record.init else { return Ok(()) };
     let found = init.identity.find(init.pid);
     let Some(pidfd) = found.map_err(Error::system("look for the container's process"))? else {
@@ -132,21 +135,21 @@ pub(super) fn end_init(record: &Record, deadline: Instant) -> Result<(), Error> 
         let _ = manager.thaw(deadline);
     }
     loop {
-        let patience = deadline.saturating_duration_since(Instant::now()).min(GLANCE);
-        let [ended] = fd::poll_in([pidfd.as_fd()], Some(patience.as_millis() as u32))
+        let left = deadline.saturating_duration_since(Instant::now()).min(GLANCE);
+        let [ended] = fd::poll_in([pidfd.as_fd()], Some(left.as_millis() as u32))
             .map_err(Error::system("wait for the container's process"))?;
         // The first of a pid namespace stays until the last of the others was reaped, by whoever
         // has started that one. There is nothing left to be ended then.
         if ended || (state::is_ending(init.pid, pidfd.as_fd()) && is_deserted(record)) {
             return Ok(());
         }
-        if patience.is_zero() {
+        if left.is_zero() {
             break;
         }
     }
     Err(Error::status(format!(
-        "process {} of the container has not ended {} s after SIGKILL",
+        "process {} of the container has not ended {} s after SIGKILL (see --deadline end)",
         init.pid,
-        END_DEADLINE.as_secs()
+        patience.as_secs()
     )))
 }

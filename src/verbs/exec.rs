@@ -87,8 +87,10 @@ pub fn exec(context: &Context, request: &ExecRequest, warn: Warn<'_>) -> Result<
             request.console_socket.as_ref(),
             request.pidfd_socket.as_ref(),
             request.pid_file.as_deref(),
+            context.deadlines.socket,
         )?,
         below: request.below.clone(),
+        deadlines: context.deadlines,
     };
     context.timing.done(Phase::Plan);
     if request.mode == Mode::Detached {

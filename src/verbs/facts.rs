@@ -80,6 +80,7 @@ fn of_launch(error: &launch::Error) -> Facts {
         Error::Agent { path, .. } => Facts { path: Some(PathBuf::from(path)), ..failed("exec") },
         Error::Seccomp(_) | Error::Affinity { .. } | Error::OomScore { .. } => failed("process"),
         Error::PidFile { path, .. } => Facts { path: Some(path.clone()), ..code("LAUNCH_FAILED") },
+        Error::Late { .. } => code("LATE"),
         Error::Link { .. }
         | Error::InitEnded { .. }
         | Error::NotExecuted { .. }

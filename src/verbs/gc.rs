@@ -132,6 +132,6 @@ fn remove(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<bool, E
     if why(record.as_ref()).is_none() {
         return Ok(false);
     }
-    super::delete::destroy(&entry, record.as_ref(), &context.timing, warn)?;
+    super::delete::destroy(context, &entry, record.as_ref(), warn)?;
     Ok(true)
 }

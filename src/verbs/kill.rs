@@ -1,9 +1,9 @@
 //! `kill`: sends a signal (runtime.md, Kill).
 
-use super::{Context, Error, created_record, not_running, pause};
+use super::{Context, Error, created_record, not_running};
 use crate::cgroup::Manager;
+use crate::deadlines::Deadlines;
 use crate::id::ContainerId;
-use crate::launch::END_DEADLINE;
 use crate::state::Status;
 use crate::sys::process::{pidfd_open, pidfd_signal};
 use crate::sys::signal::number::SIGKILL;
@@ -47,8 +47,8 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<(), Error> {
     if everybody && manager.has_cgroup() {
         let found = !manager.pids()?.is_empty();
         match request.signal {
-            SIGKILL => manager.kill_all(Instant::now() + END_DEADLINE)?,
-            signal => signal_all(&manager, status, signal)?,
+            SIGKILL => manager.kill_all(Instant::now() + context.deadlines.end)?,
+            signal => signal_all(&manager, status, signal, context.deadlines)?,
         }
         if found || request.scope == KillScope::All {
             return Ok(());
@@ -64,14 +64,19 @@ pub fn kill(context: &Context, request: &KillRequest) -> Result<(), Error> {
     }
     if request.signal == SIGKILL && status == Status::Paused {
         // On cgroup v1 the frozen do not even die. The signal has been sent, whatever comes of it.
-        let _ = manager.thaw(Instant::now() + pause::DEADLINE);
+        let _ = manager.thaw(Instant::now() + context.deadlines.freeze);
     }
     Ok(())
 }
 
 /// Signals every member of a cgroup while it stands still, so that none is born unseen. Where
 /// that cannot be had, those who are there get the signal.
-fn signal_all(manager: &Manager, status: Status, signal: i32) -> Result<(), Error> {
+fn signal_all(
+    manager: &Manager,
+    status: Status,
+    signal: i32,
+    deadlines: Deadlines,
+) -> Result<(), Error> {
     let frozen = match status {
         // Whoever has paused the container will resume it.
         Status::Paused => false,
@@ -79,7 +84,7 @@ fn signal_all(manager: &Manager, status: Status, signal: i32) -> Result<(), Erro
     };
     let sent = signal_members(manager, signal);
     if frozen {
-        manager.thaw(Instant::now() + pause::DEADLINE)?;
+        manager.thaw(Instant::now() + deadlines.freeze)?;
     }
     sent
 }

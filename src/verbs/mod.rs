@@ -35,6 +35,7 @@ pub use run::{Keep, Mode, RunRequest, Subreaper};
 pub use state::StateReport;
 pub use update::UpdateRequest;
 
+use crate::deadlines::Deadlines;
 use crate::state::{Entry, Status, Store};
 use crate::timing::Timing;
 use crate::{cgroup, host, launch, plan};
@@ -51,6 +52,8 @@ pub struct Context {
     pub rootless: Rootless,
     /// Is told which phases took how long.
     pub timing: Timing,
+    /// How long anything is waited for.
+    pub deadlines: Deadlines,
 }
 
 /// Whether to take the caller for an ordinary user.
@@ -73,6 +76,7 @@ impl Context {
             manager: ManagerChoice::Cgroupfs,
             rootless: Rootless::Auto,
             timing: Timing::default(),
+            deadlines: Deadlines::default(),
         }
     }
 

@@ -3,21 +3,20 @@
 use super::{Context, Error, created_record, not_running};
 use crate::cgroup::Manager;
 use crate::id::ContainerId;
-use crate::state::{self, Entry, Status};
-use std::time::{Duration, Instant};
-
-/// How long processes may take to stop or to go on.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+use crate::state::{Entry, Status};
+use std::time::Instant;
 
 /// Stops every process of a container.
 ///
 /// # Errors
 /// When it is not running or is paused already, in words that engines look for; when not all
-/// processes have stopped at [`DEADLINE`], and then they all go on.
+/// processes have stopped at the deadline, and then they all go on.
 pub fn pause(context: &Context, id: &ContainerId) -> Result<(), Error> {
     let (_entry, status, manager) = open(context, id)?;
     match status {
-        Status::Created | Status::Running => Ok(manager.freeze(Instant::now() + DEADLINE)?),
+        Status::Created | Status::Running => {
+            Ok(manager.freeze(Instant::now() + context.deadlines.freeze)?)
+        }
         Status::Paused => Err(Error::status("container paused: it is so already")),
         Status::Stopped | Status::Creating => Err(not_running()),
     }
@@ -27,11 +26,11 @@ pub fn pause(context: &Context, id: &ContainerId) -> Result<(), Error> {
 ///
 /// # Errors
 /// When it is not paused, in words that engines look for; when a process has not gone on at
-/// [`DEADLINE`], as an ancestor of the cgroup is frozen.
+/// the deadline, as an ancestor of the cgroup is frozen.
 pub fn resume(context: &Context, id: &ContainerId) -> Result<(), Error> {
     let (_entry, status, manager) = open(context, id)?;
     match status {
-        Status::Paused => Ok(manager.thaw(Instant::now() + DEADLINE)?),
+        Status::Paused => Ok(manager.thaw(Instant::now() + context.deadlines.freeze)?),
         Status::Stopped => Err(not_running()),
         _ => Err(Error::status("container not paused")),
     }
@@ -40,7 +39,7 @@ pub fn resume(context: &Context, id: &ContainerId) -> Result<(), Error> {
 /// The container, locked as long as the entry lives.
 fn open(context: &Context, id: &ContainerId) -> Result<(Entry, Status, Manager), Error> {
     let entry = context.store().open(id)?;
-    entry.lock(state::LOCK_DEADLINE)?;
+    entry.lock(context.deadlines.lock)?;
     let record = created_record(&entry)?;
     let (status, _) = entry.status(Some(&record))?;
     let manager = Manager::from_record(record.cgroup)?;

@@ -2,6 +2,7 @@
 //! (sd_notify(3)).
 
 use super::{Context, Error, Warn};
+use crate::deadlines::{Deadlines, milliseconds};
 use crate::id::ContainerId;
 use crate::plan::readiness::VARIABLE;
 use crate::state::{self, Entry};
@@ -10,9 +11,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-
-/// How long a service manager may take to read what it is told.
-const PATIENCE_MS: u32 = 30_000;
+use std::time::Instant;
 
 /// The line by which a program says that it is ready.
 const READY: &[u8] = b"READY=1";
@@ -34,20 +33,21 @@ fn manager() -> Option<CString> {
 pub(super) struct Readiness {
     manager: CString,
     listener: OwnedFd,
+    deadlines: Deadlines,
 }
 
 impl Readiness {
     /// Listens for the program, when the caller's manager wants to know and the container was made
     /// for it.
-    pub(super) fn listen(entry: &Entry) -> Result<Option<Self>, Error> {
+    pub(super) fn listen(entry: &Entry, deadlines: Deadlines) -> Result<Option<Self>, Error> {
         let Some(manager) = manager() else { return Ok(None) };
         let listener = entry.listen_for_readiness()?;
-        Ok(listener.map(|listener| Self { manager, listener }))
+        Ok(listener.map(|listener| Self { manager, listener, deadlines }))
     }
 
     /// The same for a program that runs already.
-    pub(super) fn of(listener: Option<OwnedFd>) -> Option<Self> {
-        Some(Self { manager: manager()?, listener: listener? })
+    pub(super) fn of(listener: Option<OwnedFd>, deadlines: Deadlines) -> Option<Self> {
+        Some(Self { manager: manager()?, listener: listener?, deadlines })
     }
 
     /// What to poll.
@@ -70,8 +70,10 @@ impl Readiness {
         pidfd: BorrowedFd<'_>,
         warn: Warn<'_>,
     ) -> Result<(), Error> {
+        let deadline = Instant::now() + self.deadlines.ready;
         loop {
-            let [ended, told] = fd::poll_in([pidfd, self.as_fd()], None)
+            let left = deadline.saturating_duration_since(Instant::now());
+            let [ended, told] = fd::poll_in([pidfd, self.as_fd()], Some(milliseconds(left)))
                 .map_err(Error::system("wait for the program to be ready"))?;
             if told && self.is_told() {
                 self.tell_or_warn(pid, warn);
@@ -79,6 +81,13 @@ impl Readiness {
             }
             if ended && !told {
                 return Ok(());
+            }
+            if left.is_zero() {
+                let seconds = self.deadlines.ready.as_secs();
+                return Err(Error::status(format!(
+                    "wait for process {pid} to say {VARIABLE} READY=1: not within {seconds} s (see \
+                     --deadline ready)"
+                )));
             }
         }
     }
@@ -94,7 +103,8 @@ impl Readiness {
     /// Tells the manager that the program is ready, and which process is the service's from now
     /// on; returns once it has read that.
     fn tell(&self, main_pid: i32) -> Result<(), Errno> {
-        let manager = socket::connect_to_manager(&self.manager, PATIENCE_MS)?;
+        let patience = milliseconds(self.deadlines.socket);
+        let manager = socket::connect_to_manager(&self.manager, patience)?;
         socket::send(manager.as_fd(), READY, None)?;
         socket::send(manager.as_fd(), format!("MAINPID={main_pid}").as_bytes(), None)?;
         // A manager must not find the sender gone before it has looked whose message it is: it
@@ -102,6 +112,6 @@ impl Readiness {
         let (barrier, copy) = fd::pipe()?;
         socket::send(manager.as_fd(), b"BARRIER=1", Some(copy.as_fd()))?;
         drop(copy);
-        fd::poll_in([barrier.as_fd()], Some(PATIENCE_MS)).map(drop)
+        fd::poll_in([barrier.as_fd()], Some(patience)).map(drop)
     }
 }

@@ -65,7 +65,7 @@ fn run_detached(context: &Context, request: &RunRequest, warn: Warn<'_>) -> Resu
     let prepared = prepare(context, create, Until::Started, Attachment::Detached, warn)?;
     let mut launched = prepared.launch(context, warn)?;
     super::start::poststart(context, &launched.entry, &launched.record, warn)?;
-    if let Some(readiness) = Readiness::of(launched.readiness.take()) {
+    if let Some(readiness) = Readiness::of(launched.readiness.take(), context.deadlines) {
         // Others may work on the container meanwhile.
         launched.entry.unlock();
         readiness.pass_on(launched.pid, launched.pidfd.as_fd(), warn)?;
@@ -89,7 +89,7 @@ fn run_in_foreground(context: &Context, request: &RunRequest, warn: Warn<'_>) ->
         pid: launched.pid,
         pidfd: launched.pidfd,
         terminal: launched.terminal.take(),
-        readiness: Readiness::of(launched.readiness.take()),
+        readiness: Readiness::of(launched.readiness.take(), context.deadlines),
     };
     let exit = foreground.attend(attended, warn);
     context.timing.done(Phase::Program);

@@ -9,7 +9,6 @@ use crate::sys::Errno;
 use crate::timing::Phase;
 use crate::wire::{Step, ToInit};
 use std::os::fd::AsFd;
-use std::time::Instant;
 
 /// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +31,7 @@ pub enum StartError {
 /// hook fails, which stops the container.
 pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), Error> {
     let entry = context.store().open(id)?;
-    entry.lock(crate::state::LOCK_DEADLINE)?;
+    entry.lock(context.deadlines.lock)?;
     let record = created_record(&entry)?;
     let (status, pidfd) = entry.status(Some(&record))?;
     match status {
@@ -53,25 +52,25 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     let (Some(gate), Some(pidfd)) = (entry.connect_to_gate()?, pidfd) else {
         return Err(Error::status("cannot start a container that has stopped"));
     };
-    let readiness = Readiness::listen(&entry)?;
+    let readiness = Readiness::listen(&entry, context.deadlines)?;
     let link = |source| StartError::Link { source };
     ToInit::Start.send(gate.as_fd()).map_err(link)?;
-    let answer = launch::await_start(id.as_str(), &record, pidfd.as_fd(), gate.as_fd());
+    let answer =
+        launch::await_start(id.as_str(), &record, pidfd.as_fd(), gate.as_fd(), context.deadlines);
     drop(gate);
     entry.remove_gate()?;
     context.timing.done(Phase::Start);
     if !matches!(answer, Ok(None)) {
         // It ends by itself in a moment, unless its filter keeps it from seeing that it will not
         // be started; when start returns it has ended.
-        let deadline = Instant::now() + launch::END_DEADLINE;
-        if let Err(error) = super::delete::end_init(&record, deadline) {
+        if let Err(error) = super::delete::end_init(&record, context.deadlines.end) {
             warn(&crate::error::sentence(&error));
         }
     }
     if let Some(failure) = answer? {
         if failure.step == Step::StartContainerHook {
             // runtime.md, Lifecycle, step 8: the container is stopped and destroyed.
-            super::delete::destroy(&entry, Some(&record), &context.timing, warn)?;
+            super::delete::destroy(context, &entry, Some(&record), warn)?;
         }
         return Err(StartError::Init(Box::new(launch::start_error(&record, &failure))).into());
     }
@@ -92,10 +91,10 @@ pub(super) fn poststart(
     record: &Record,
     warn: Warn<'_>,
 ) -> Result<(), Error> {
-    let done = launch::run_poststart(entry.id.as_str(), record);
+    let done = launch::run_poststart(entry.id.as_str(), record, context.deadlines.hook);
     context.timing.done(Phase::Hooks);
     let Err(error) = done else { return Ok(()) };
-    if let Err(ended) = super::delete::destroy(entry, Some(record), &context.timing, warn) {
+    if let Err(ended) = super::delete::destroy(context, entry, Some(record), warn) {
         warn(&crate::error::sentence(&ended));
     }
     Err(error.into())

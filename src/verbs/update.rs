@@ -11,7 +11,7 @@ use crate::plan::device_filter;
 use crate::plan::resctrl::Schema;
 use crate::resctrl;
 use crate::spec::Limits;
-use crate::state::{self, Record, Status};
+use crate::state::{Record, Status};
 
 /// What is to be changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,13 +33,13 @@ pub struct UpdateRequest {
 /// then, but for what the error itself names.
 pub fn update(context: &Context, request: &UpdateRequest, warn: Warn<'_>) -> Result<(), Error> {
     let entry = context.store().open(&request.id)?;
-    entry.lock(state::LOCK_DEADLINE)?;
+    entry.lock(context.deadlines.lock)?;
     let record = created_record(&entry)?;
     if entry.status(Some(&record))?.0 == Status::Stopped {
         return Err(not_running());
     }
     let shares = shares(request, &record)?;
-    let manager = Manager::from_record(record.cgroup.clone())?;
+    let manager = Manager::from_record(record.cgroup.clone())?.patient(context.deadlines.systemd);
     let host = Host::probe(Wanted { own_cgroup: Own::Skip, resctrl: false })?;
     let resources = Resources {
         typed: &request.limits.resources,

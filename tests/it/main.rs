@@ -21,6 +21,7 @@ mod bad_input;
 mod budgets;
 mod cgroups;
 mod contracts;
+mod deadlines;
 mod delegation;
 mod descriptors;
 mod devices;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
 fn all() -> Vec<harness::Test> {
     let modules = [
         ("lifecycle", lifecycle::tests()),
+        ("deadlines", deadlines::tests()),
         ("delegation", delegation::tests()),
         ("budgets", budgets::tests()),
         ("events", events::tests()),

@@ -1,0 +1,240 @@
+//! No verb waits for ever: each wait has a deadline, and its end says what was waited for.
+
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::harness::{Bundle, Container, Finished, Outcome, eventually, needs, write_program};
+
+super::harness::tests![
+    another_command_at_work,
+    a_hook_without_a_timeout,
+    a_hook_in_the_container_without_a_timeout,
+    a_console_socket_that_nobody_serves,
+    a_pidfd_socket_that_nobody_serves,
+    a_seccomp_agent_that_does_not_answer,
+    an_init_that_does_not_go_on,
+    a_program_that_is_never_ready,
+    a_service_manager_that_does_not_read,
+    a_log_that_nobody_reads,
+    a_process_that_nobody_reaps,
+    deadlines_are_named_and_positive,
+];
+
+/// A socket on which connections wait for ever, as its queue is full.
+struct Deaf {
+    _listener: std::os::fd::OwnedFd,
+    _waiting: Vec<UnixStream>,
+    path: PathBuf,
+}
+
+impl Deaf {
+    fn at(path: PathBuf) -> Self {
+        let listener = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+            .expect("socket");
+        bind(listener.as_raw_fd(), &UnixAddr::new(&path).expect("an address")).expect("bind");
+        listen(&listener, Backlog::new(0).expect("a length")).expect("listen");
+        let waiting = vec![UnixStream::connect(&path).expect("fill the queue")];
+        Self { _listener: listener, _waiting: waiting, path }
+    }
+
+    fn path(&self) -> &str {
+        self.path.to_str().expect("utf-8")
+    }
+}
+
+/// Runs a verb that has to give up soon, and says so.
+#[track_caller]
+fn gives_up(bundle: &Bundle, line: &[&str], complaint: &str) -> Finished {
+    bundle.write();
+    let began = Instant::now();
+    let ended = bundle.sandbox().runtime(line).finish().refused();
+    assert!(began.elapsed() < Duration::from_secs(8), "took {:?}: {ended}", began.elapsed());
+    ended.complains(complaint)
+}
+
+#[track_caller]
+fn create_gives_up(bundle: &Bundle, global: &str, options: &[&str], complaint: &str) {
+    let dir = bundle.dir();
+    let mut line = vec!["--deadline", global, "create"];
+    line.extend(options);
+    line.extend(["--bundle", dir.to_str().expect("utf-8"), bundle.id()]);
+    gives_up(bundle, &line, complaint);
+    let left = bundle.sandbox().leftovers();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn another_command_at_work() -> Outcome {
+    needs::cloison()?;
+    let container = Bundle::new().create();
+    let directory = container.bundle().sandbox().root().join(container.id());
+    let file = std::fs::File::open(directory).expect("open");
+    let lock = Flock::lock(file, FlockArg::LockExclusive).expect("lock");
+    for verb in ["start", "pause", "delete"] {
+        let line = ["--deadline", "lock=0.3", verb, container.id()];
+        gives_up(container.bundle(), &line, "busy: another command has been working on it");
+    }
+    drop(lock);
+    assert_eq!(container.status(), "created");
+    Ok(())
+}
+
+fn a_hook_without_a_timeout() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().hook("createRuntime", "exec sleep 60");
+    create_gives_up(&bundle, "hook=0.3", &[], "killed after its timeout of 300 ms");
+    Ok(())
+}
+
+fn a_hook_in_the_container_without_a_timeout() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().hook("createContainer", "exec sleep 60");
+    create_gives_up(&bundle, "hook=0.3", &[], "createContainer");
+    let bundle = Bundle::new().hook("startContainer", "exec sleep 60");
+    let line = ["--deadline", "hook=0.3", "run", "--bundle"];
+    let dir = bundle.dir();
+    let rest = [dir.to_str().expect("utf-8"), bundle.id()];
+    gives_up(&bundle, &[&line[..], &rest[..]].concat(), "startContainer");
+    Ok(())
+}
+
+fn a_console_socket_that_nobody_serves() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().set("/process/terminal", true);
+    let deaf = Deaf::at(bundle.host_dir("sockets").join("console"));
+    create_gives_up(&bundle, "socket=0.3", &["--console-socket", deaf.path()], deaf.path());
+    Ok(())
+}
+
+fn a_pidfd_socket_that_nobody_serves() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new();
+    let deaf = Deaf::at(bundle.host_dir("sockets").join("pidfd"));
+    create_gives_up(&bundle, "socket=0.3", &["--pidfd-socket", deaf.path()], deaf.path());
+    Ok(())
+}
+
+fn a_seccomp_agent_that_does_not_answer() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new();
+    let deaf = Deaf::at(bundle.host_dir("sockets").join("agent"));
+    let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": deaf.path(),
+        "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"}]});
+    let container = bundle.set("/linux/seccomp", profile).create();
+    let line = ["--deadline", "socket=0.3", "start", container.id()];
+    gives_up(container.bundle(), &line, deaf.path());
+    container.becomes("stopped");
+    Ok(())
+}
+
+fn an_init_that_does_not_go_on() -> Outcome {
+    needs::cloison()?;
+    let container: Container = Bundle::new().create();
+    kill(Pid::from_raw(container.pid), Signal::SIGSTOP).expect("stop init");
+    let line = ["--deadline", "setup=0.3", "start", container.id()];
+    let wanted = format!("wait for process {} to execute its program", container.pid);
+    gives_up(container.bundle(), &line, &wanted);
+    container.becomes("stopped");
+    Ok(())
+}
+
+fn a_program_that_is_never_ready() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().args(&["sleep", "60"]);
+    let path = bundle.host_dir("sockets").join("manager");
+    let _manager = UnixDatagram::bind(&path).expect("bind");
+    let create = bundle.invoke("create", &[]).env("NOTIFY_SOCKET", &path);
+    create.keeping_output_in(bundle.dir().join("container")).finish().ok();
+    let container = bundle.adopt();
+    let line = ["--deadline", "ready=0.3", "start", container.id()];
+    let start = container.bundle().sandbox().runtime(&line).env("NOTIFY_SOCKET", &path);
+    start.finish().refused().complains("READY=1");
+    assert_eq!(container.status(), "running");
+    Ok(())
+}
+
+fn a_service_manager_that_does_not_read() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().with_probe().sh("/probe tell READY=1; exec sleep 60");
+    let path = bundle.host_dir("sockets").join("manager");
+    let _manager = UnixDatagram::bind(&path).expect("bind");
+    let create = bundle.invoke("create", &[]).env("NOTIFY_SOCKET", &path);
+    create.keeping_output_in(bundle.dir().join("container")).finish().ok();
+    let container = bundle.adopt();
+    let line = ["--deadline", "socket=0.3", "start", container.id()];
+    let start = container.bundle().sandbox().runtime(&line).env("NOTIFY_SOCKET", &path);
+    start.finish().ok();
+    assert_eq!(container.status(), "running");
+    Ok(())
+}
+
+fn a_log_that_nobody_reads() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new();
+    let path = bundle.host_dir("logs").join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("mkfifo");
+    let log = path.to_str().expect("utf-8");
+    bundle.sandbox().runtime(&["--log", log, "list"]).finish().refused().complains(log);
+    // One that is open at the other end and full loses lines, not time.
+    let (reader, writer) = open_both_ends(&path);
+    while nix::unistd::write(&writer, &[b'x'; 4096]).is_ok() {}
+    bundle.sandbox().runtime(&["--log", log, "--debug", "features"]).finish().ok();
+    drop(reader);
+    Ok(())
+}
+
+fn open_both_ends(path: &Path) -> (std::fs::File, std::fs::File) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let open = |write: bool| {
+        let mut options = std::fs::OpenOptions::new();
+        options.read(!write).write(write).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
+        options.open(path).expect("open the FIFO")
+    };
+    (open(false), open(true))
+}
+
+/// Whoever has started `exec` may not be in a hurry to reap its process, and the first process of
+/// the container cannot be gone before.
+fn a_process_that_nobody_reaps() -> Outcome {
+    let container = Bundle::new().args(&["sleep", "60"]).start();
+    let bundle = container.bundle();
+    let name = format!("forgotten-{}", bundle.id());
+    write_program(&bundle.rootfs().join(&name), "#!/bin/sh\nsleep 60\n");
+    let program = format!("/{name}");
+    let exec = bundle.sandbox().runtime(&["exec", container.id(), &program]).spawn();
+    let inside = || {
+        let found = container.processes();
+        found.into_iter().find(|process| process.contains(&name) && !process.contains("exec "))
+    };
+    assert!(eventually(|| inside().is_some()), "{:?}", container.processes());
+    // Its zombie is now this process's to reap.
+    exec.signal(Signal::SIGKILL);
+    let _ = exec.finish();
+    let began = Instant::now();
+    container.verb("delete", &["--force"], &[]).ok();
+    assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
+    Ok(())
+}
+
+fn deadlines_are_named_and_positive() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new();
+    for wrong in ["lock", "lock=", "lock=-1", "lock=0", "lock=x", "lock=1e99", "locks=1", "=1"] {
+        bundle.sandbox().runtime(&["--deadline", wrong, "list"]).finish().refused();
+    }
+    let all = ["lock", "end", "freeze", "setup", "hook", "systemd", "socket", "ready"];
+    let all = all.map(|name| format!("--deadline={name}=1.5"));
+    let mut line: Vec<&str> = all.iter().map(String::as_str).collect();
+    line.push("features");
+    bundle.sandbox().runtime(&line).finish().ok();
+    Ok(())
+}
