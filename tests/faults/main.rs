@@ -114,7 +114,11 @@ fn work(options: &Options, number: usize, of: usize) -> ExitCode {
         if !mine {
             continue;
         }
-        if shape == Shape::Host {
+        let scene = format!("{} {}", verb.name(), shape.name());
+        if shape == Shape::Host && !harness::on_host_hierarchies(has_controllers) {
+            let why = "the host's hierarchies lack the controllers pids and memory";
+            println!("{}", json!({"scene": scene, "skipped": why}));
+        } else if shape == Shape::Host {
             harness::on_host_hierarchies(|| play(options, share, verb, shape));
         } else {
             play(options, share, verb, shape);
@@ -122,6 +126,14 @@ fn work(options: &Options, number: usize, of: usize) -> ExitCode {
     }
     harness::leave();
     ExitCode::SUCCESS
+}
+
+/// Whether what the calling thread sees can limit processes and memory.
+fn has_controllers() -> bool {
+    ["pids", "memory"].iter().all(|name| {
+        harness::needs::controller(name).is_ok()
+            || (!harness::is_unified() && harness::needs::v1_mount(name).is_some())
+    })
 }
 
 fn play(options: &Options, share: (usize, usize), verb: Verb, shape: Shape) {

@@ -25,6 +25,8 @@ pub struct Table {
     rows: BTreeMap<(String, String), Row>,
     /// Scenes that could not be played, and workers that broke off.
     broken: Vec<String>,
+    /// Scenes that need another machine.
+    skipped: Vec<String>,
     wrong: usize,
 }
 
@@ -37,6 +39,11 @@ impl Table {
         let scene = line["scene"].as_str().unwrap_or_default().to_owned();
         if line["broken"].is_number() {
             self.broken.push(format!("a worker broke off: {line}"));
+        } else if let Some(why) = line["skipped"].as_str() {
+            let told = format!("{scene}: skipped, {why}");
+            if !self.skipped.contains(&told) {
+                self.skipped.push(told);
+            }
         } else if let Some(why) = line["closed"].as_str() {
             self.broken.push(format!("{scene} cannot be tried: {why}"));
         } else if let Some(calls) = line["calls"].as_array() {
@@ -119,7 +126,7 @@ impl Table {
             sum.named += row.named;
         }
         print_faults("all", &sum);
-        for broken in &self.broken {
+        for broken in self.skipped.iter().chain(&self.broken) {
             println!("{broken}");
         }
     }
