@@ -132,7 +132,7 @@ fn work(options: &Options, number: usize, of: usize) -> ExitCode {
 fn has_controllers() -> bool {
     ["pids", "memory"].iter().all(|name| {
         harness::needs::controller(name).is_ok()
-            || (!harness::is_unified() && harness::needs::v1_mount(name).is_some())
+            || (!harness::hierarchies::is_unified() && harness::needs::v1_mount(name).is_some())
     })
 }
 

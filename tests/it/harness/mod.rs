@@ -19,7 +19,7 @@
 mod bundle;
 mod command;
 mod container;
-mod hierarchies;
+pub mod hierarchies;
 pub mod leftovers;
 pub mod limits;
 pub mod manager;
@@ -37,7 +37,7 @@ pub use bundle::{Bundle, base_config};
 pub use command::{Finished, Invocation, PATIENCE, Running, ask};
 pub use container::{Container, eventually};
 pub use hierarchies::{
-    Namespace, enter_unified_view, in_private_mounts, is_unified, leave, on_host_hierarchies,
+    Namespace, enter_unified_view, in_private_mounts, leave, on_host_hierarchies,
 };
 pub use manager::Manager;
 pub use outside::{Outside, replace_by_link};
