@@ -34,7 +34,7 @@ conformance: build
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build static test lint test-it faults demo conformance bench budgets hot ledger fuzz deny sbom reproducible lines clean
+.PHONY: help deps build static test lint test-it faults races demo conformance bench budgets hot ledger fuzz deny sbom reproducible lines clean
 
 help: ## this list
 	@awk '/^## / { said = substr($$0, 4) } \
@@ -68,6 +68,10 @@ test-it: ## integration tests only; RUNTIME=/usr/sbin/runc aims them elsewhere, 
 faults: ## kill every verb at each system call, and let each fail; RUNTIME=, ARGS="--sample N create"
 	@tests/deps $(TEST_PACKAGES)
 	$(CARGO) test --locked --test faults -- $(or $(ARGS),--all)
+
+races: ## commands that meet, in the numbers of busy hosts; RUNTIME= aims them elsewhere
+	@tests/deps $(TEST_PACKAGES)
+	RACES=full $(CARGO) test --locked --test it -- --test-threads=1 races:: $(ARGS)
 
 demo: ## a container from nothing to nothing; ROOTFS=debian runs a Debian tree
 	@tests/deps $(DEMO_PACKAGES) $(if $(filter debian,$(ROOTFS)),debootstrap)

@@ -48,9 +48,9 @@ pub fn fitting(number: i64) -> &'static [Errno] {
         | libc::SYS_rename
         | libc::SYS_renameat
         | libc::SYS_renameat2 => &[EIO, ENOSPC, EPERM, ENOMEM],
-        libc::SYS_sendmsg | libc::SYS_sendto | libc::SYS_recvmsg | libc::SYS_recvfrom => {
-            &[EINTR, ENOMEM, EIO]
-        }
+        libc::SYS_sendmsg | libc::SYS_sendto => &[EINTR, ENOMEM],
+        // What is there can be read.
+        libc::SYS_recvmsg | libc::SYS_recvfrom => &[EINTR],
         libc::SYS_connect | libc::SYS_accept4 => &[EINTR, ENOMEM, EPERM],
         libc::SYS_poll | libc::SYS_ppoll | libc::SYS_wait4 | libc::SYS_waitid | libc::SYS_flock => {
             &[EINTR, ENOMEM]

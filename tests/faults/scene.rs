@@ -414,11 +414,19 @@ pub fn settled(mut left: impl FnMut() -> Vec<String>) -> Vec<String> {
     }
 }
 
-/// Takes away the zombies of containers, which this process is the reaper of.
+/// Takes away the zombies of containers, which this process is the reaper of, and lets go of
+/// processes that were born while the tracer was at its end.
 pub fn reap() {
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-    while matches!(
-        waitpid(None, Some(WaitPidFlag::WNOHANG)),
-        Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..))
-    ) {}
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
+            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => {}
+            Ok(
+                WaitStatus::Stopped(pid, _)
+                | WaitStatus::PtraceEvent(pid, ..)
+                | WaitStatus::PtraceSyscall(pid),
+            ) => drop(nix::sys::ptrace::detach(pid, None)),
+            _ => return,
+        }
+    }
 }

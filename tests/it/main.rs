@@ -47,6 +47,7 @@ mod paths;
 mod pause;
 mod process;
 mod ps;
+mod races;
 mod resctrl;
 mod rootfs;
 mod rootless;
@@ -90,6 +91,7 @@ fn all() -> Vec<harness::Test> {
         ("descriptors", descriptors::tests()),
         ("terminal", terminal::tests()),
         ("process", process::tests()),
+        ("races", races::tests()),
         ("rootfs", rootfs::tests()),
         ("resctrl", resctrl::tests()),
         ("mounts", mounts::tests()),
