@@ -137,9 +137,11 @@ impl Tree {
         for _ in 0..TRIES {
             match fd::mkdirat(root, &path, 0o755) {
                 Ok(()) => {
-                    let leaf = self.claim(root).inspect_err(|_| {
-                        // Nobody else knows that it was made.
-                        let _ = self.try_remove(root);
+                    let leaf = self.claim(root).inspect_err(|error| {
+                        // Nobody knows that it was made, unless another has taken it.
+                        if !matches!(error, Error::Claimed { .. }) {
+                            let _ = self.try_remove(root);
+                        }
                     })?;
                     return Ok((leaf, Found::Nothing));
                 }
