@@ -181,7 +181,7 @@ impl Manager {
 
     /// The next lines; descriptors that come along are closed at once, as managers do.
     fn hears(&self) -> Option<String> {
-        self.socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        self.socket.set_read_timeout(Some(*PATIENCE)).expect("a timeout");
         let mut buffer = [0; 256];
         let mut space = nix::cmsg_space!([i32; 4]);
         let mut slices = [IoSliceMut::new(&mut buffer)];

@@ -32,13 +32,18 @@ EMULATED = 5  # times as long may a job take without hardware to run its code
 def selected(directory: pathlib.Path, kernel: str) -> list[Job]:
     """The jobs of a share's in/ directory that a machine is to run."""
     patterns = (directory / "selection").read_text().split()
-    patience = EMULATED if kernel.startswith("qemu-") else 1
+    times = patience(kernel)
     return [
-        dataclasses.replace(job, timeout=patience * job.timeout)
+        dataclasses.replace(job, timeout=times * job.timeout)
         for file in ("jobs.toml", "engines/jobs.toml")
         for job in load(directory / file)
         if matches(kernel, job.kernels) and matches(job.name, patterns)
     ]
+
+
+def patience(kernel: str) -> int:
+    """How many times longer than elsewhere anything may take."""
+    return EMULATED if kernel.startswith("qemu-") else 1
 
 
 def matches(name: str, patterns: list[str]) -> bool:

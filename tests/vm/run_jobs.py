@@ -85,6 +85,7 @@ def service(job: manifest.Job) -> list[str]:
         "TMPDIR": str(scratch),
         "LAB_KERNEL": os.environ["LAB_KERNEL"],
         "CLOISON": f"{INPUT}/bin/cloison",
+        "PATIENCE": str(manifest.patience(os.environ["LAB_KERNEL"])),
         **job.env,
     }
     if job.user == "undelegated":

@@ -5,11 +5,16 @@ use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// No command may take longer; a hang is a failure with a name.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+///
+/// `PATIENCE=5` makes that five times as long, for machines that are emulated.
+pub static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
+    let times = std::env::var("PATIENCE").ok().and_then(|times| times.parse().ok());
+    Duration::from_secs(20) * times.unwrap_or(1)
+});
 
 /// A process that is born while a program is being written holds it open, and
 /// the program is then too busy to be run: writers lock out births.
@@ -143,7 +148,7 @@ impl Running {
     }
 
     pub fn finish(mut self) -> Finished {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         let mut pause = Duration::from_micros(500);
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
@@ -152,7 +157,7 @@ impl Running {
             if Instant::now() > deadline {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
-                panic!("{} did not end within {PATIENCE:?}", self.shown);
+                panic!("{} did not end within {:?}", self.shown, *PATIENCE);
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(8));

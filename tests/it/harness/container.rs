@@ -12,7 +12,7 @@ use super::command::{Finished, PATIENCE};
 
 /// Waits, up to the harness's patience, for a condition to hold; says whether it did.
 pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE / 4;
+    let deadline = Instant::now() + *PATIENCE / 4;
     let mut pause = Duration::from_millis(1);
     while !condition() {
         if Instant::now() > deadline {

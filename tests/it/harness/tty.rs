@@ -70,7 +70,7 @@ impl Socket {
 
 fn await_input(fd: &impl AsFd, otherwise: &str) {
     let mut waiting = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(PATIENCE).expect("a short time");
+    let timeout = PollTimeout::try_from(*PATIENCE).expect("a short time");
     assert!(poll(&mut waiting, timeout).expect("poll") > 0, "{otherwise}");
 }
 
@@ -113,7 +113,7 @@ impl Terminal {
     /// Types all of it, as fast as it is taken.
     #[track_caller]
     pub fn paste_all(&mut self, mut text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         while !text.is_empty() {
             let whole = text.len();
             text = &text[self.paste(text)..];
@@ -136,7 +136,7 @@ impl Terminal {
     /// Reads, and forgets, until `enough`.
     #[track_caller]
     pub fn drain_until(&mut self, enough: impl Fn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         while !enough() {
             assert!(Instant::now() < deadline, "waited, and the terminal went on");
             self.read_some();
@@ -156,7 +156,7 @@ impl Terminal {
     /// Reads until `text` has appeared; returns all that was seen up to now.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> &str {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         while !self.seen.contains(text) {
             assert!(Instant::now() < deadline, "waited for {text:?}, saw {:?}", self.seen);
             if !self.read_some() {
@@ -168,7 +168,7 @@ impl Terminal {
 
     /// Reads to the end, which comes when the slave side is closed.
     pub fn rest(mut self) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         while self.read_some() {
             assert!(Instant::now() < deadline, "the terminal is still open, saw {:?}", self.seen);
         }
