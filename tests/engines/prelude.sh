@@ -41,7 +41,9 @@ left() { "$RUNTIME" $ROOT list --quiet 2>/dev/null; }
 # For CRI (the words of Kubernetes' API are in cri.py). pod CONFIG: runs an empty pod of the class
 # $HANDLER, with CONFIG (JSON) added to the least there has to be.
 pod() {
-    jq --null-input '{metadata: {name: "p", uid: "u'$RANDOM'", namespace: "lab"}, log_directory: "'$PWD'/logs"} * '"$1" >pod.json
+    local parent=/lab
+    [ $MANAGER = systemd ] && parent=lab.slice
+    jq --null-input '{linux: {cgroup_parent: "'$parent'"}, metadata: {name: "p", uid: "u'$RANDOM'", namespace: "lab"}, log_directory: "'$PWD'/logs"} * '"$1" >pod.json
     cri RunPodSandbox "$(jq '{config: ., runtime_handler: "'${HANDLER:-lab}'"}' pod.json)" | jq -r .pod_sandbox_id >pod
 }
 
