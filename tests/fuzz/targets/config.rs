@@ -11,7 +11,8 @@ pub fn hold(data: &[u8]) {
     match spec::parse(data) {
         Ok(loaded) => {
             let plan = planned(&loaded, circumstances);
-            let long = spec::parse(&the_long_way(data)).expect("what the quick reading takes");
+            // Texts that nothing reads are not looked into by the quick reading.
+            let Ok(long) = spec::parse(&the_long_way(data)) else { return };
             let again = planned(&long, circumstances);
             assert_eq!(format!("{plan:?}"), format!("{again:?}"), "read the long way");
         }
