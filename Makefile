@@ -4,11 +4,6 @@ TARGET  := x86_64-unknown-linux-gnu
 BINARY  := target/$(TARGET)/release/cloison
 CARGO   ?= cargo
 
-# Where it was built is not in the binary: the same sources make the same bytes.
-CARGO_HOME ?= $(HOME)/.cargo
-REMAP := --config 'target.$(TARGET).rustflags = ["--remap-path-prefix=$(CURDIR)=/cloison", \
-	"--remap-path-prefix=$(CARGO_HOME)=/cargo"]'
-
 # What each target needs beyond Rust; tests/deps installs what is missing.
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) busybox-static python3 strace util-linux
@@ -47,7 +42,7 @@ deps: ## install the Debian packages that anything below needs
 
 build: ## the release binary, static
 	@tests/deps $(BUILD_PACKAGES)
-	$(CARGO) build --release --locked $(REMAP) --config link/release.toml
+	RUSTC_WRAPPER=$(CURDIR)/supply/rustc $(CARGO) build --release --locked --config link/release.toml
 	@if readelf --program-headers --wide $(BINARY) | grep -q INTERP; then \
 		echo "$(BINARY) is not static" >&2; exit 1; fi
 
