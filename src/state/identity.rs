@@ -4,6 +4,7 @@ use crate::sys::process::Exit;
 use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd, process};
 use serde::{Deserialize, Serialize};
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What tells a process from a later one with the same number.
@@ -83,8 +84,12 @@ fn start_time(pid: i32) -> Result<u64, Errno> {
 
 /// A numeric field of proc_pid_stat(5) behind the name, counted from 1 as there.
 fn stat_field(pid: i32, number: usize) -> Result<u64, Errno> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    let path = CString::new(format!("/proc/{pid}/stat")).map_err(|_| Errno::EINVAL)?;
+    // Every start asks for it: one read, which is always enough for these numbers.
+    let mut buf = [0; 1024];
+    let file = fd::openat(fd::cwd(), &path, fd::O_RDONLY, 0)?;
+    let len = fd::read(file.as_fd(), &mut buf)?;
+    let text = String::from_utf8_lossy(&buf[..len]);
     // The second field is the name in parentheses and may hold anything.
     text.rsplit_once(')')
         .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(number - 3)?.parse().ok())
