@@ -332,6 +332,12 @@ pub fn getpid() -> i32 {
     unsafe { libc::syscall(libc::SYS_getpid) as i32 }
 }
 
+/// The parent's process id; another one than before once the parent has ended.
+pub fn getppid() -> i32 {
+    // SAFETY: takes no memory and cannot fail.
+    unsafe { libc::getppid() }
+}
+
 /// The effective user id.
 pub fn geteuid() -> u32 {
     // SAFETY: takes no memory and cannot fail.

@@ -44,9 +44,10 @@ const LAST_MOMENT: u32 = 5000;
 /// Those of pipe2(2), clone3(2), poll(2) and waitid(2).
 pub fn run(program: &Program<'_>) -> Result<Outcome> {
     let (report, report_writer) = fd::pipe()?;
+    let parent = process::getpid();
     let (pid, pidfd) = match process::clone3(0, None)? {
         Cloned::Child => {
-            let errno = execute(program);
+            let errno = execute(program, parent);
             let _ = fd::write_all(report_writer.as_fd(), &(errno as i32).to_ne_bytes());
             process::exit_now(127)
         }
@@ -79,10 +80,14 @@ pub fn run(program: &Program<'_>) -> Result<Outcome> {
 }
 
 /// Never returns but with the reason why the program could not be executed.
-fn execute(program: &Program<'_>) -> Errno {
+fn execute(program: &Program<'_>, parent: i32) -> Errno {
     let set_up = || -> Result<()> {
         // Nobody would wait for it, or keep to its timeout.
         process::die_with_parent()?;
+        if process::getppid() != parent {
+            // It was dead before, and sends no signal any more.
+            return Err(Errno::ESRCH);
+        }
         // SAFETY: takes no memory.
         check(unsafe { libc::setpgid(0, 0) }.into())?;
         fd::dup_onto(program.input, 0)?;

@@ -186,8 +186,14 @@ impl Manager {
         let mut space = nix::cmsg_space!([i32; 4]);
         let mut slices = [IoSliceMut::new(&mut buffer)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let message =
-            recvmsg::<()>(self.socket.as_raw_fd(), &mut slices, Some(&mut space), flags).ok()?;
+        // With a time-out it is not taken up again after a signal (signal(7)), such as those by
+        // which the threads of the suite change ids together.
+        let message = loop {
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut slices, Some(&mut space), flags) {
+                Err(nix::errno::Errno::EINTR) => {}
+                other => break other.ok()?,
+            }
+        };
         for part in message.cmsgs().expect("ancillary data") {
             if let ControlMessageOwned::ScmRights(numbers) = part {
                 for number in numbers {
