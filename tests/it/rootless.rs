@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::harness::{Bundle, Finished, Outcome, needs, replace_by_link, runtime_path, tests};
+use crate::harness::{
+    Bundle, Finished, Outcome, copy_program, needs, replace_by_link, runtime_path, tests,
+};
 
 tests![
     a_user_runs_a_container,
@@ -133,7 +135,7 @@ fn helpers(bundle: &Bundle) -> PathBuf {
     let dir = bundle.host_dir("helpers");
     for name in ["newuidmap", "newgidmap"] {
         let file = dir.join(name);
-        fs::copy(std::env::current_exe().unwrap(), &file).unwrap();
+        copy_program(&std::env::current_exe().unwrap(), &file);
         fs::set_permissions(&file, PermissionsExt::from_mode(0o4755)).unwrap();
     }
     dir
