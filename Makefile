@@ -5,7 +5,7 @@ BINARY  := target/$(TARGET)/release/cloison
 CARGO   ?= cargo
 
 # What each target needs beyond Rust; tests/deps installs what is missing.
-BUILD_PACKAGES := gcc libc6-dev libseccomp-dev
+BUILD_PACKAGES := gcc libc6-dev musl-dev libseccomp-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) busybox-static python3 strace util-linux
 DEMO_PACKAGES  := $(BUILD_PACKAGES) busybox-static jq
 BENCH_PACKAGES := $(TEST_PACKAGES) crun runc

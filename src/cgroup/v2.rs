@@ -322,11 +322,15 @@ impl Unified {
     }
 
     pub(super) fn is_frozen(&self) -> Result<bool, Error> {
-        let Some(dir) = self.tree.open()? else { return Ok(false) };
-        match read_file(dir.as_fd(), c"cgroup.freeze") {
+        // By its whole path, for every look at a container asks.
+        let path = self.tree.path().join("cgroup.freeze");
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let text = fd::PathBuffer::join(&[bytes])
+            .and_then(|path| read_file(fd::cwd(), path.as_c_str()));
+        match text {
             Ok(text) => Ok(text.trim() == "1"),
             Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
-            Err(errno) => Err(Error::Read { path: self.tree.path().join("cgroup.freeze"), errno }),
+            Err(errno) => Err(Error::Read { path, errno }),
         }
     }
 

@@ -71,6 +71,9 @@ fn sealed_copy() -> Result<OwnedFd, Errno> {
 }
 
 fn again(file: &OwnedFd) -> Result<std::convert::Infallible, Errno> {
+    // The kernel's lists: what the standard library knows of arguments depends on how the program
+    // was started (src/main.rs).
+    let args = StringArray::new(kernel_list("/proc/self/cmdline")?, 0);
     // What the kernel handed over holds no NUL inside.
     let c = |text: OsString| CString::new(text.into_vec()).unwrap_or_default();
     let entry = |(mut name, value): (OsString, OsString)| {
@@ -78,7 +81,13 @@ fn again(file: &OwnedFd) -> Result<std::convert::Infallible, Errno> {
         name.push(value);
         c(name)
     };
-    let args = StringArray::new(std::env::args_os().map(c).collect(), 0);
     let env = StringArray::new(std::env::vars_os().map(entry).collect(), 0);
     execve_fd(file.as_fd(), &args, &env)
+}
+
+/// The strings of a file that lists them with a NUL behind each (proc_pid_cmdline(5)).
+fn kernel_list(path: &str) -> Result<Vec<CString>, Errno> {
+    let bytes = std::fs::read(path).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    let strings = bytes.split_inclusive(|&byte| byte == 0);
+    Ok(strings.filter_map(|s| CStr::from_bytes_with_nul(s).ok()).map(CStr::to_owned).collect())
 }

@@ -1,12 +1,16 @@
 //! Which boot a record is of.
 
 use super::Record;
+use std::sync::OnceLock;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What the kernel calls the present boot (random(4)); none where it does not tell.
-pub fn id() -> Option<String> {
-    std::fs::read_to_string(BOOT_ID).ok().map(|text| text.trim().to_owned())
+/// What the kernel calls the present boot (random(4)); none where it does not tell. It is asked
+/// once.
+pub fn id() -> Option<&'static str> {
+    static ID: OnceLock<Option<String>> = OnceLock::new();
+    let ask = || std::fs::read_to_string(BOOT_ID).ok().map(|text| text.trim().to_owned());
+    ID.get_or_init(ask).as_deref()
 }
 
 impl Record {
@@ -14,7 +18,7 @@ impl Record {
     /// other processes, and its cgroup, should there be one of that name, is somebody else's.
     pub fn is_of_this_boot(&self) -> bool {
         match (&self.boot, id()) {
-            (Some(then), Some(now)) => *then == now,
+            (Some(then), Some(now)) => then == now,
             // Of a version that did not write it down, or nobody can tell.
             _ => true,
         }

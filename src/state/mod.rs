@@ -444,19 +444,16 @@ fn expect_private(dir: &OwnedFd, path: &Path) -> Result<(), Error> {
 }
 
 fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
-    let size = fd::fstat(file.as_fd())?.size as usize;
-    let mut text = vec![0; size + 1];
+    let mut text = vec![0; 4096];
     let mut len = 0;
     loop {
-        let n = fd::read(file.as_fd(), &mut text[len..])?;
-        len += n;
-        if n == 0 {
+        len += fd::read(file.as_fd(), &mut text[len..])?;
+        // Of a regular file less is read than was asked for only at its end.
+        if len < text.len() {
             text.truncate(len);
             return Ok(text);
         }
-        if len == text.len() {
-            text.resize(len * 2, 0);
-        }
+        text.resize(len * 2, 0);
     }
 }
 

@@ -124,7 +124,7 @@ impl Record {
             bundle: plan.bundle.clone(),
             rootfs: PathBuf::from(plan.rootfs.path.to_string_lossy().as_ref()),
             created,
-            boot: super::boot::id(),
+            boot: super::boot::id().map(str::to_owned),
             owner,
             annotations: plan.annotations.clone(),
             cgroup,

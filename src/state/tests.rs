@@ -225,9 +225,9 @@ fn after_a_reboot_a_number_is_no_process_of_the_container() {
     for (boot, status) in [
         (None, Status::Running),
         (boot::id(), Status::Running),
-        (Some("another".to_owned()), Status::Stopped),
+        (Some("another"), Status::Stopped),
     ] {
-        let record = Record { boot, ..alive.clone() };
+        let record = Record { boot: boot.map(str::to_owned), ..alive.clone() };
         assert_eq!(entry.status(Some(&record)).unwrap().0, status, "{:?}", record.boot);
     }
 }

@@ -20,7 +20,8 @@ pub fn forbid(step: u8) {
 #[cfg(debug_assertions)]
 mod guard {
     use super::{Ordering, STEP};
-    use std::alloc::{GlobalAlloc, Layout, System};
+    use dlmalloc::GlobalDlmalloc;
+    use std::alloc::{GlobalAlloc, Layout};
 
     struct Guard;
 
@@ -36,17 +37,17 @@ mod guard {
         }
     }
 
-    // SAFETY: every call goes to the system allocator unchanged.
+    // SAFETY: every call goes to the release build's allocator unchanged.
     unsafe impl GlobalAlloc for Guard {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             check();
             // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-            unsafe { System.alloc(layout) }
+            unsafe { GlobalDlmalloc.alloc(layout) }
         }
 
         unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
             // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`.
-            unsafe { System.dealloc(ptr, layout) }
+            unsafe { GlobalDlmalloc.dealloc(ptr, layout) }
         }
     }
 

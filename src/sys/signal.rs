@@ -2,14 +2,18 @@
 
 use super::fd::own;
 use super::{Result, check};
+use std::mem::MaybeUninit;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+/// All signals, also those that the C library counts as its own: they are none of ours to judge.
 fn full_set() -> libc::sigset_t {
-    // SAFETY: sigset_t is plain data for which all zeroes is valid.
-    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is writable.
-    unsafe { libc::sigfillset(&raw mut set) };
-    set
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigset_t is plain data for which any bits are valid.
+    unsafe {
+        set.as_mut_ptr().write_bytes(0xff, 1);
+        set.assume_init()
+    }
 }
 
 fn set_mask(set: &libc::sigset_t) -> Result<()> {
@@ -67,10 +71,15 @@ pub fn next(listener: BorrowedFd<'_>) -> Result<Option<i32>> {
 /// Only signals that are ignored survive execve(2); their list is short and known, but asking
 /// the kernel for each costs as much as setting it.
 pub fn reset_dispositions() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is valid for every signal; failures for SIGKILL, SIGSTOP and the two
-        // that the C library keeps for itself are what is wanted.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // struct sigaction as the kernel has it, all zeroes: SIG_DFL, no flags, an empty mask. The C
+    // library's function leaves out the signals that it counts as its own.
+    let default = [0_u64; 4];
+    let mask_size = size_of::<u64>();
+    for signal in 1..=LAST {
+        // SAFETY: `default` outlives the call. It fails for SIGKILL and SIGSTOP alone.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, 0, mask_size);
+        }
     }
 }
 
@@ -118,10 +127,12 @@ pub const NAMES: &[(&str, i32)] = &[
     ("SYS", libc::SIGSYS),
 ];
 
-/// The first and the last real-time signal that programs may use.
-pub fn realtime_range() -> (i32, i32) {
-    (libc::SIGRTMIN(), libc::SIGRTMAX())
-}
+/// Highest number of a signal (signal(7)).
+const LAST: i32 = 64;
+
+/// The real-time signals as kill(1), systemd and engines count them, which is as the GNU C library
+/// does (signal(7)): SIGRTMIN+3, which asks systemd to halt, is 37, whatever library we have.
+pub const REALTIME: RangeInclusive<i32> = 34..=LAST;
 
 /// Signals that a foreground launcher handles itself.
 pub mod number {
