@@ -18,9 +18,12 @@ use std::os::unix::ffi::OsStrExt;
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
-/// Entry point, as the C library calls it.
+/// Entry point.
+///
+/// # Safety
+/// The C library calls it, with what it says of `main`.
 #[unsafe(no_mangle)]
-pub extern "C" fn main(argc: i32, argv: *const *const c_char) -> i32 {
+pub unsafe extern "C" fn main(argc: i32, argv: *const *const c_char) -> i32 {
     // A reader that closes its pipe is told as an error, not by our death.
     cloison::sys::signal::ignore_sigpipe();
     let args = (0..usize::try_from(argc).unwrap_or(0)).map(|index| {

@@ -222,11 +222,9 @@ fn after_a_reboot_a_number_is_no_process_of_the_container() {
     let pidfd = process::pidfd_open(pid).unwrap();
     let identity = Identity::of(pid, pidfd.as_fd()).unwrap();
     let alive = Record { init: Some(InitRecord { pid, identity }), ..record() };
-    for (boot, status) in [
-        (None, Status::Running),
-        (boot::id(), Status::Running),
-        (Some("another"), Status::Stopped),
-    ] {
+    for (boot, status) in
+        [(None, Status::Running), (boot::id(), Status::Running), (Some("another"), Status::Stopped)]
+    {
         let record = Record { boot: boot.map(str::to_owned), ..alive.clone() };
         assert_eq!(entry.status(Some(&record)).unwrap().0, status, "{:?}", record.boot);
     }
