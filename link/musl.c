@@ -15,7 +15,8 @@ const char *gnu_get_libc_version(void) { return "0.0"; }
 /* "Not found": libgcc then looks at the program headers, as it does with older libraries. */
 int _dl_find_object(void *pc, void *result) { return -1; }
 
-int statx(int dir, const char *path, int flags, unsigned mask, void *result) {
+/* Weak: later versions have it. */
+__attribute__((weak)) int statx(int dir, const char *path, int flags, unsigned mask, void *result) {
     return syscall(SYS_statx, dir, path, flags, mask, result);
 }
 
