@@ -1,7 +1,7 @@
 //! What a profile decides for every number that a system call can have.
 //!
 //! Where several rules of one call match, libseccomp's order says which one stands, so that a
-//! profile means the same under every runtime (LAUNCH-24): an unconditional rule before all
+//! profile means the same under every runtime (LAUNCH-26): an unconditional rule before all
 //! others; else by [`rank`].
 //!
 //! A C library tries a new system call and falls back to an old one when it gets ENOSYS. A profile
@@ -194,7 +194,7 @@ fn decisions(
 }
 
 fn decision<'a>(
-    rules: impl Iterator<Item = &'a Named<'a>> + Clone,
+    rules: impl Iterator<Item = &'a Named<'a>>,
     default: Action,
     wide: bool,
 ) -> Result<Decision, Error> {

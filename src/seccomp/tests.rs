@@ -498,7 +498,7 @@ fn an_unconditional_rule_stands_and_others_are_nothing() {
     assert!(filter.warnings.is_empty(), "{:?}", filter.warnings);
 }
 
-/// LAUNCH-24
+/// LAUNCH-26
 #[test]
 fn of_rules_that_match_the_one_on_the_later_argument_decides() {
     let rule = |errno: u32, args: &[(u32, &str, u64)]| {

@@ -335,7 +335,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Where libseccomp puts a condition among those on the same call (specs, LAUNCH-24).
+/// Where libseccomp puts a condition among those on the same call (specs, LAUNCH-26).
 fn place(comparison: &Comparison) -> (Reverse<u8>, u8, Reverse<u64>) {
     let (kind, value) = match comparison.operator {
         Operator::Equal | Operator::NotEqual | Operator::MaskedEqual { .. } => {
