@@ -94,9 +94,7 @@ fn compiled(profile: &Profile) -> Vec<SockFilter> {
 fn numbers() -> impl Iterator<Item = u32> {
     let near = |number: u32| number.saturating_sub(2)..=number.saturating_add(2);
     let edges = [X32_BIT, 0x7fff_ffff, 0x8000_0000, 0xc000_0000, u32::MAX];
-    (0..=600)
-        .flat_map(|n| [n, X32_BIT + n, X32_BIT * 2 + n])
-        .chain(edges.into_iter().flat_map(near))
+    (0..=600).flat_map(|n| [n, X32_BIT + n]).chain(edges.into_iter().flat_map(near))
 }
 
 /// Values on both sides of all that the profiles compare with, in one argument and in two.
@@ -105,9 +103,7 @@ fn arguments() -> Vec<[u64; 6]> {
         [0u64, 1, 5, 8, 9, 16, 21, 0x20000, 0x20008, 0x7e02_0000, 0xffff_ffff, 0x1_0000_0010];
     let near = |value: u64| [value.wrapping_sub(1), value, value + 1, value | 1 << 40];
     let firsts = compared.into_iter().flat_map(near).chain([17, 0x1000_0011, u64::MAX]);
-    firsts
-        .flat_map(|first| [0, 9, 10, 1 << 32 | 9].map(|third| [first, 7, third, 0, 0, 0]))
-        .collect()
+    firsts.flat_map(|first| [0, 9, 1 << 32 | 9].map(|third| [first, 7, third, 0, 0, 0])).collect()
 }
 
 /// Fails at the first call that they decide differently, but for those that are `excepted`.
@@ -199,12 +195,14 @@ fn conditional(names: &[String], conditions: u64) -> Profile {
 /// Branches reach 255 instructions.
 #[test]
 fn long_programs_decide_as_libseccomps_do() {
-    let profile = conditional(&names(), 2);
+    let names = names();
+    let count = names.len() as u64;
+    let profile = conditional(&names, 2);
     let ours = compiled(&profile);
     assert!(ours.len() > 2000, "{}", ours.len());
     let theirs = oracle::compile(&profile).unwrap();
     for number in 0..=460 {
-        for place in 0..names().len() as u64 {
+        for place in (0..count).step_by(3) {
             for second in [0, 1] {
                 let args = [place << 20, place << 20 | second, 0, 0, 0, 0];
                 let decision = cbpf::run(&ours, X86_64, number, args);
