@@ -126,7 +126,7 @@ pub enum Action {
 }
 
 /// How an argument is compared, as unsigned 64-bit numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
     /// argument != value
     NotEqual,
@@ -148,7 +148,7 @@ pub enum Operator {
 }
 
 /// A condition on one argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Comparison {
     /// Which argument, 0 to 5.
     pub argument: u8,

@@ -6,7 +6,7 @@ use crate::plan::seccomp::Profile;
 use crate::sys::seccomp::SockFilter;
 
 /// Changes whenever [`compile`](super::compile) makes another program of the same profile.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
 
 /// All that a program depends on, as text: the same text, the same program.
 pub fn identity(profile: &Profile) -> String {

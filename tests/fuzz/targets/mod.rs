@@ -10,6 +10,7 @@ mod ebpf;
 mod edits;
 mod limits;
 mod machine;
+mod oracle;
 mod paths;
 mod process;
 mod records;
