@@ -237,7 +237,7 @@ impl Manager {
     /// The first step that failed.
     pub fn prepare_without_rules(&mut self) -> Result<Prepared, Error> {
         let plan = self.plan.as_ref();
-        let mut prepared = match &self.kind {
+        let prepared = match &self.kind {
             Kind::Disabled => Ok(Prepared::new(None, Placement::Done)),
             Kind::Unified(unified) => unified.prepare(plan),
             Kind::Scope(unit) => Ok(unit.prepare()),
@@ -255,9 +255,6 @@ impl Manager {
             return Ok(Prepared { warnings: vec![warning], ..prepared });
         }
         let Some(plan) = plan else { return prepared };
-        if let Ok(prepared) = &mut prepared {
-            prepared.warnings.extend(plan.warnings.iter().cloned());
-        }
         prepared.map_err(|error| error.with_delegation(&plan.unified))
     }
 

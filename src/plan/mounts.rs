@@ -13,7 +13,7 @@ mod options;
 
 pub use cgroup::{CgroupView, Hierarchy, OwnCgroup};
 pub use options::OPTIONS;
-use options::{Effect, effect};
+use options::{Effect, effect, is_foreign};
 
 /// One mount to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +160,16 @@ pub enum Error {
         /// The option.
         name: &'static str,
     },
+    /// What crun makes of it would be another mount.
+    #[error("/mounts/{index}/options/{option}: {name:?} is an option of crun and not known here")]
+    Foreign {
+        /// Index of the entry.
+        index: usize,
+        /// Index of the option.
+        option: usize,
+        /// The option.
+        name: String,
+    },
     /// A mount over the root would hide everything that follows.
     #[error("/mounts/{index}/destination: \"/\" is given by /root")]
     OverRoot {
@@ -304,7 +314,7 @@ struct Entry<'a> {
 impl Entry<'_> {
     fn resolve(&self, mounts: &mut Vec<Mount>, warnings: &mut Vec<Warning>) -> Result<(), Error> {
         let destination = self.destination(warnings)?;
-        let mut options = self.options();
+        let mut options = self.options()?;
         let fstype = self.entry.typ().as_deref().unwrap_or_default();
         let bind = options.bind.or((fstype == "bind").then_some(Reach::Single));
         let idmap = self.idmap(&options, bind)?;
@@ -388,17 +398,21 @@ impl Entry<'_> {
         Ok(path)
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> Result<Options, Error> {
         let mut options = Options::default();
         for (index, name) in self.entry.options().iter().flatten().enumerate() {
             match effect(name) {
                 Some(effect) => options.apply(effect),
                 // What is left of a list that was joined and split again, as engines do.
                 None if name.is_empty() => {}
+                None if is_foreign(name) => {
+                    let name = name.clone();
+                    return Err(Error::Foreign { index: self.index, option: index, name });
+                }
                 None => options.parameters.push((index, name.clone())),
             }
         }
-        options
+        Ok(options)
     }
 
     fn ignore_parameters(&self, options: &Options, warnings: &mut Vec<Warning>) {

@@ -113,6 +113,17 @@ fn only_known_files_of_proc_are_covered() {
     assert!(error(r#"{"destination":"/proc","type":"tmpfs"}"#).contains("inside /proc"));
 }
 
+/// What crun makes of them is no mount of the same thing.
+#[test]
+fn options_of_crun_are_refused_by_name() {
+    for name in ["copy-symlink", "dest-nofollow", "src-nofollow", "idmap=uids=0-1-1;gids=0-1-1"] {
+        assert_eq!(
+            error(&format!(r#"{{"destination":"/d","source":"/s","options":["bind","{name}"]}}"#)),
+            format!("/mounts/0/options/1: {name:?} is an option of crun and not known here")
+        );
+    }
+}
+
 #[test]
 fn incomplete_entries_are_refused_by_name() {
     assert_eq!(
