@@ -354,6 +354,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         bundle: request.bundle,
         cgroups: &mounts::CgroupView::of(&cgroup, &host.cgroups, namespaces.has(Kind::Cgroup)),
         own_users: namespaces.has(Kind::User),
+        id_maps: id_maps.as_ref(),
         label: label.as_deref().filter(|_| host.selinux).map(|label| (wishes.context, label)),
         namespaces: &namespaces,
     };

@@ -34,14 +34,11 @@ use Reach::{Single, Tree};
 
 /// Options of crun after which a mount is another one, and which no file system would refuse as
 /// it never sees them.
-const FOREIGN: [&str; 5] = ["copy-symlink", "dest-nofollow", "src-nofollow", "idmap=", "ridmap="];
+const FOREIGN: [&str; 3] = ["copy-symlink", "dest-nofollow", "src-nofollow"];
 
 /// Whether the option is one that is refused by its name.
 pub(super) fn is_foreign(name: &str) -> bool {
-    FOREIGN.iter().any(|foreign| match foreign.ends_with('=') {
-        true => name.starts_with(foreign),
-        false => name == *foreign,
-    })
+    FOREIGN.contains(&name)
 }
 
 /// Every option by name, in the order in which `features` lists them.
