@@ -29,7 +29,7 @@ conformance: build
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build static test lint test-it faults races demo conformance bench budgets hot ledger fuzz deny sbom reproducible lines clean
+.PHONY: help deps build static test lint test-it faults races demo conformance bench budgets hot ledger fuzz deny sbom reproducible reference lines clean
 
 help: ## this list
 	@awk '/^## / { said = substr($$0, 4) } \
@@ -109,6 +109,10 @@ sbom: ## what the release binary is made of, as CycloneDX: target/sbom.json
 
 reproducible: ## build the last commit twice, in two directories, and compare the bytes
 	@supply/reproducible
+
+reference: ## manual pages, completions for bash, fish and zsh: target/reference
+	@tests/deps $(BUILD_PACKAGES)
+	$(CARGO) run --locked --quiet --example reference -- target/reference
 
 lines: ## how much code there is, and where
 	@tests/lines src tests examples

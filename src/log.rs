@@ -5,8 +5,10 @@
 //! file as one object, so nothing else is written unless a lower level was asked for
 //! (specs/50-compat.md, LOG-2).
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -92,7 +94,8 @@ pub struct Log {
 const SERVICES: [&str; 2] = ["journald:", "syslog:"];
 
 impl Log {
-    /// Opens `path` for appending, and makes it if needed with mode 0644.
+    /// Opens `path`, which `file:` may stand before, for appending, and makes it if needed with
+    /// mode 0644.
     ///
     /// Symbolic links are followed: whoever may choose `--log` may write there anyway, and
     /// `/dev/stderr` is one. Opening does not wait for the reader of a FIFO.
@@ -105,6 +108,10 @@ impl Log {
         if SERVICES.iter().any(|service| text.starts_with(service)) {
             return Err(Error::Destination { destination: path.to_owned() });
         }
+        let path = match path.as_os_str().as_bytes().strip_prefix(b"file:") {
+            Some(rest) => Path::new(OsStr::from_bytes(rest)),
+            None => path,
+        };
         let failed = |source| Error::Open { path: path.to_owned(), source };
         let file = OpenOptions::new()
             .append(true)
@@ -324,6 +331,18 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("before\n{"));
         assert_eq!(text.lines().count(), 2);
+    }
+
+    /// LOG-2
+    #[test]
+    fn a_file_may_be_called_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut named = std::ffi::OsString::from("file:");
+        named.push(&path);
+        let mut log = Log::open(Path::new(&named), Format::Text, Level::Error).unwrap();
+        log.write(Level::Error, "heard", &Facts::default()).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("heard"));
     }
 
     /// LOG-2

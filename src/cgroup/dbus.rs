@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The socket cannot be reached.
-    #[error("connect to the bus at {address}: {cause}")]
+    #[error("connect to the bus at {address}: {}", crate::error::reason(cause))]
     Connect {
         /// The address or path.
         address: String,

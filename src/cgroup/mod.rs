@@ -30,7 +30,7 @@ pub use stats::Stats;
 
 use crate::plan::cgroup::path::CgroupPath;
 use crate::plan::cgroup::scope::Bus;
-use crate::plan::cgroup::{CgroupPlan, Change, Devices, Need, Place, Present, Warning};
+use crate::plan::cgroup::{CgroupPlan, Change, Devices, Need, Place, Present};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -93,14 +93,12 @@ pub struct Prepared {
     pub placement: Placement,
     /// Whether device rules are in force.
     pub rules: Rules,
-    /// What was asked for and has no effect.
-    pub warnings: Vec<Warning>,
 }
 
 impl Prepared {
-    /// One without warnings, that needs no rules.
+    /// One that needs no rules.
     fn new(birth: Option<OwnedFd>, placement: Placement) -> Self {
-        Self { birth, placement, rules: Rules::Done, warnings: Vec::new() }
+        Self { birth, placement, rules: Rules::Done }
     }
 
     /// Whether a process that was born in [`Prepared::birth`] needs no [`Manager::place`].
@@ -237,7 +235,7 @@ impl Manager {
     /// The first step that failed.
     pub fn prepare_without_rules(&mut self) -> Result<Prepared, Error> {
         let plan = self.plan.as_ref();
-        let mut prepared = match &self.kind {
+        let prepared = match &self.kind {
             Kind::Disabled => Ok(Prepared::new(None, Placement::Done)),
             Kind::Unified(unified) => unified.prepare(plan),
             Kind::Scope(unit) => Ok(unit.prepare()),
@@ -247,17 +245,9 @@ impl Manager {
         let optional = plan.is_some_and(|plan| plan.need == Need::IfPermitted);
         if optional && prepared.as_ref().is_err_and(Error::is_refusal) {
             self.kind = Kind::Disabled;
-            let warning = Warning {
-                pointer: "/linux/cgroupsPath".to_owned(),
-                reason: "no cgroup may be made here, so the container stays in the caller's",
-            };
-            let prepared = Prepared::new(None, Placement::Done);
-            return Ok(Prepared { warnings: vec![warning], ..prepared });
+            return Ok(Prepared::new(None, Placement::Done));
         }
         let Some(plan) = plan else { return prepared };
-        if let Ok(prepared) = &mut prepared {
-            prepared.warnings.extend(plan.warnings.iter().cloned());
-        }
         prepared.map_err(|error| error.with_delegation(&plan.unified))
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::options::{self, Globals, ListFormat, Options, Verb};
 use super::output::{self, Layout};
 use super::report::Reporter;
-use super::{Caller, Error, root, signal, table};
+use super::{Caller, Error, root, signal, table, usage};
 use crate::deadlines::Deadlines;
 use crate::id::ContainerId;
 use crate::launch::seal;
@@ -71,6 +71,7 @@ pub fn dispatch(
         Verb::Spec(spec) => self::spec(&spec),
         Verb::Features => output::json(&verbs::features::features(), Layout::Indented),
         Verb::Explain(explain) => self::explain(&globals, explain),
+        Verb::Help(help) => output::text(&usage::help(help.verb)?),
     }?;
     Ok(0)
 }

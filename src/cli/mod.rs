@@ -65,6 +65,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>, caller: Caller) -> u8 {
     status
 }
 
+/// The definitions of verbs and options, for those who describe them elsewhere.
+pub fn command() -> clap::Command {
+    let mut command = options::command();
+    // Those of the verbs are made when they are wanted.
+    command.build();
+    command
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {

@@ -15,18 +15,23 @@ pub fn normalise(args: Vec<OsString>, command: &mut Command) -> Vec<OsString> {
     out.extend(args.next());
     let mut value_follows = false;
     for arg in args.by_ref() {
+        if std::mem::take(&mut value_follows) {
+            match out.last_mut() {
+                // Whatever stands behind an option that wants a value is its value.
+                Some(option) if arg.as_bytes().starts_with(b"-") => {
+                    option.push("=");
+                    option.push(arg);
+                }
+                _ => out.push(arg),
+            }
+            continue;
+        }
         if arg == "--" {
             out.push(arg);
             break;
         }
-        let is_value = std::mem::take(&mut value_follows);
-        if is_value && is_negative_number(&arg) {
-            out.push(arg);
-            continue;
-        }
         let called = verb.as_deref().and_then(|name| command.find_subcommand(name));
         match Word::of(&arg, called.unwrap_or(command)) {
-            Word::Plain if is_value => out.push(arg),
             Word::Plain if called.is_some_and(hands_words_on) => {
                 // What follows the id is for another program, options and all.
                 out.push(arg);
@@ -52,8 +57,8 @@ pub fn normalise(args: Vec<OsString>, command: &mut Command) -> Vec<OsString> {
                 value_follows = takes_value && value.is_none();
                 out.extend(long(name, value, takes_value));
             }
-            Word::Short { takes_value } => {
-                value_follows = takes_value;
+            Word::Short { value_follows: wanted } => {
+                value_follows = wanted;
                 out.push(arg);
             }
             // Two dashes make the refusal name the whole word instead of its first letter.
@@ -69,11 +74,6 @@ fn hands_words_on(command: &Command) -> bool {
     command.get_positionals().any(Arg::is_trailing_var_arg_set)
 }
 
-fn is_negative_number(arg: &OsStr) -> bool {
-    let digits = arg.as_bytes().strip_prefix(b"-").filter(|digits| !digits.is_empty());
-    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
-}
-
 /// What one argument is, as far as it matters here.
 enum Word<'a> {
     Plain,
@@ -82,8 +82,9 @@ enum Word<'a> {
         value: Option<&'a [u8]>,
         arg: &'a Arg,
     },
+    /// One dash and letters, the first of which is an option.
     Short {
-        takes_value: bool,
+        value_follows: bool,
     },
     /// One dash and a word, whose first letter is no option either.
     Misspelt,
@@ -100,9 +101,6 @@ impl<'a> Word<'a> {
             let named = |arg: &&Arg| arg.get_short() == Some(char::from(letter));
             scope.get_arguments().find(named)
         };
-        if let [only] = body {
-            return Self::Short { takes_value: letter(*only).is_some_and(takes_value) };
-        }
         let (body, first) = match body.strip_prefix(b"-") {
             Some(body) => (body, None),
             None => (body, body.first()),
@@ -111,11 +109,24 @@ impl<'a> Word<'a> {
             Some(at) => (&body[..at], Some(&body[at + 1..])),
             None => (body, None),
         };
+        if let ([only], Some(_), Some(_)) = (name, first, value)
+            && let Some((arg, long)) = letter(*only).and_then(|arg| Some((arg, arg.get_long()?)))
+        {
+            return Self::Long { name: long.as_bytes(), value, arg };
+        }
         let named = |arg: &&Arg| arg.get_long().is_some_and(|long| long.as_bytes() == name);
         match scope.get_arguments().find(named) {
             Some(arg) => Self::Long { name, value, arg },
-            None if first.is_some_and(|first| letter(*first).is_none()) => Self::Misspelt,
-            None => Self::Unknown,
+            None => match first {
+                Some(first) if letter(*first).is_some() => {
+                    // What follows the first letter that wants a value is its value.
+                    let wants = |of: &u8| letter(*of).is_some_and(takes_value);
+                    let at = body.iter().position(wants);
+                    Self::Short { value_follows: at == Some(body.len() - 1) }
+                }
+                Some(_) if body.len() > 1 => Self::Misspelt,
+                _ => Self::Unknown,
+            },
         }
     }
 }
@@ -198,13 +209,24 @@ mod tests {
         }
     }
 
+    /// CLI-2
     #[test]
-    fn numbers_below_zero_are_values() {
+    fn a_value_may_begin_with_a_dash() {
         let line = "c update --cpu-quota -100000 x";
-        assert_eq!(normalised(line), line);
-        assert_eq!(normalised("c update -memory -1 x"), "c update --memory -1 x");
-        let args = line.split(' ').map(OsString::from).collect::<Vec<_>>();
-        assert!(options::parse(&args, options::command()).is_ok());
+        assert_eq!(normalised(line), "c update --cpu-quota=-100000 x");
+        assert_eq!(normalised("c update -memory -1 x"), "c update --memory=-1 x");
+        assert_eq!(normalised("c exec -u -1 x id"), "c exec -u=-1 x -- id");
+        assert_eq!(normalised("c exec -tu 1 x id"), "c exec -tu 1 x -- id");
+        assert_eq!(normalised("c exec -tu1 x id"), "c exec -tu1 x -- id");
+        assert_eq!(normalised("c create --pid-file -- x"), "c create --pid-file=-- x");
+        assert_eq!(normalised("c create --pid-file"), "c create --pid-file");
+        let args = normalised(line).split(' ').map(OsString::from).collect::<Vec<_>>();
+        match options::parse(&args, options::command()).unwrap().verb {
+            Some(options::Verb::Update(update)) => {
+                assert_eq!(update.limits.cpu_quota, Some(-100_000));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -228,5 +250,8 @@ mod tests {
         assert_eq!(normalised("c -systemd-cgroup=false list"), "c list");
         assert_eq!(normalised("c --rootless=false list"), "c --rootless=false list");
         assert_eq!(normalised("c --debug=maybe list"), "c --debug=maybe list");
+        assert_eq!(normalised("c delete -f=true x"), "c delete --force x");
+        assert_eq!(normalised("c delete -f=false x"), "c delete x");
+        assert_eq!(normalised("c create -b=/b -x=y z"), "c create --bundle=/b --x=y z");
     }
 }

@@ -16,6 +16,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
     about = "Runs OCI containers without a daemon",
     disable_version_flag = true,
     disable_help_subcommand = true,
+    // Callers put their own options behind those that they were configured with.
+    args_override_self = true,
     override_usage = "cloison [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]"
 )]
 pub struct Options {
@@ -62,7 +64,7 @@ pub struct Globals {
     #[arg(long, value_name = "WHAT=SECONDS", value_parser = deadline)]
     pub deadline: Vec<(String, Duration)>,
     /// Print the version
-    #[arg(short = 'v', long)]
+    #[arg(short = 'v', short_alias = 'V', long)]
     pub version: bool,
 }
 
@@ -150,6 +152,9 @@ pub enum Verb {
     Features,
     /// Print what create would do, without doing it
     Explain(Explain),
+    /// Print what the options of a command are
+    #[command(alias = "h")]
+    Help(Help),
 }
 
 /// Names of the verbs that [enter](Verb::enters) a container.
@@ -180,7 +185,8 @@ pub struct State {
     pub id: String,
 }
 
-/// Which config to read.
+// Which config to read. In the comments of a group of options clap would see the description of
+// every verb that has them.
 #[derive(Debug, Args)]
 pub struct Bundle {
     /// Directory that holds config.json
@@ -357,7 +363,7 @@ pub struct Update {
     pub mem_bw_schema: Option<String>,
 }
 
-/// Limits by name; those that are not given stay.
+// Limits by name; those that are not given stay.
 #[derive(Debug, Default, Args)]
 #[group(id = "limits", multiple = true)]
 pub struct Limits {
@@ -368,13 +374,13 @@ pub struct Limits {
     #[arg(long, value_name = "USECS")]
     pub cpu_period: Option<u64>,
     /// Microseconds of processor time in each period, -1 for no limit
-    #[arg(long, value_name = "USECS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "USECS")]
     pub cpu_quota: Option<i64>,
     /// Microseconds that may be saved up beyond the quota
     #[arg(long, value_name = "USECS")]
     pub cpu_burst: Option<u64>,
     /// 1 to run only when nothing else does, 0 not to
-    #[arg(long, value_name = "0|1", allow_negative_numbers = true)]
+    #[arg(long, value_name = "0|1")]
     pub cpu_idle: Option<i64>,
     /// Share of processor time beside other containers, 2 to 262144
     #[arg(long, value_name = "SHARES")]
@@ -383,7 +389,7 @@ pub struct Limits {
     #[arg(long, value_name = "USECS")]
     pub cpu_rt_period: Option<u64>,
     /// Microseconds of real-time scheduling in each period (cgroup v1)
-    #[arg(long, value_name = "USECS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "USECS")]
     pub cpu_rt_runtime: Option<i64>,
     /// Processors, such as 0-3,7
     #[arg(long, value_name = "LIST")]
@@ -392,22 +398,22 @@ pub struct Limits {
     #[arg(long, value_name = "LIST")]
     pub cpuset_mems: Option<String>,
     /// Has no effect
-    #[arg(long, value_name = "BYTES", hide = true, value_parser = quantity::bytes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "BYTES", hide = true, value_parser = quantity::bytes)]
     pub kernel_memory: Option<i64>,
     /// Has no effect
-    #[arg(long, value_name = "BYTES", hide = true, value_parser = quantity::bytes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "BYTES", hide = true, value_parser = quantity::bytes)]
     pub kernel_memory_tcp: Option<i64>,
     /// Bytes of memory, such as 64M, -1 for no limit
-    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes)]
     pub memory: Option<i64>,
     /// Bytes of memory that are left to the container as long as possible
-    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes)]
     pub memory_reservation: Option<i64>,
     /// Bytes of memory and swap together, -1 for unlimited swap
-    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes, allow_negative_numbers = true)]
+    #[arg(long, value_name = "BYTES", value_parser = quantity::bytes)]
     pub memory_swap: Option<i64>,
     /// Number of tasks, -1 for no limit
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N")]
     pub pids_limit: Option<i64>,
 }
 
@@ -481,6 +487,13 @@ pub struct Explain {
     pub bundle: Bundle,
 }
 
+#[derive(Debug, Args)]
+pub struct Help {
+    /// Command to be described; all of them in short if none is named
+    #[arg(value_name = "COMMAND")]
+    pub verb: Option<OsString>,
+}
+
 /// The definitions as data.
 pub fn command() -> clap::Command {
     Options::command()
@@ -495,6 +508,32 @@ pub fn parse(args: &[OsString], mut command: clap::Command) -> Result<Options, c
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The comment of a group of options does not take the place of the verb's.
+    #[test]
+    fn the_help_of_a_verb_begins_with_its_description() {
+        for verb in command().get_subcommands() {
+            let line = ["cloison", verb.get_name(), "--help"].map(OsString::from);
+            let help = parse(&line, command()).unwrap_err().render().to_string();
+            let about = verb.get_about().unwrap().to_string();
+            assert_eq!(help.lines().next(), Some(about.as_str()));
+        }
+    }
+
+    /// CLI-2
+    #[test]
+    fn the_last_of_two_equal_options_counts() {
+        let line = "c --root /a --debug --root /b --debug create -b /a --bundle /b --no-pivot \
+                    --no-pivot x";
+        let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        let options = parse(&args, command()).unwrap();
+        assert_eq!(options.globals.root.as_deref(), Some("/b".as_ref()));
+        assert!(options.globals.debug);
+        match options.verb {
+            Some(Verb::Create(create)) => assert_eq!(create.bundle.bundle, PathBuf::from("/b")),
+            other => panic!("{other:?}"),
+        }
+    }
 
     /// SEC-10
     #[test]

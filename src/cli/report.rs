@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Error;
 use super::options::{Globals, LogFormat, LogLevel};
-use crate::error::{FAILURE, Facts, Report, complete, sentence};
+use crate::error::{FAILURE, Facts, Report, complete, one_line, sentence};
 use crate::log::{self, Format, Level, Log};
 use crate::timing::{Phase, Timing};
 
@@ -66,7 +66,7 @@ impl Reporter {
 
     /// Says what the command did not do quite as asked.
     pub fn warning(&mut self, warning: &dyn Display) {
-        self.note(Level::Warning, &warning.to_string());
+        self.note(Level::Warning, &one_line(&warning.to_string()));
     }
 
     /// Says what the command is about to do.

@@ -1,6 +1,7 @@
 //! Answers to a command line that cannot be carried out: help, or one sentence.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use clap::error::ErrorKind;
 
@@ -16,10 +17,24 @@ pub fn answer(refused: &clap::Error, args: &[OsString]) -> u8 {
             Ok(()) => return 0,
             Err(error) => error,
         },
-        _ => Error::Usage { sentence: sentence(&text) },
+        _ => Error::Usage { sentence: sentence(&text, args) },
     };
     let asked = globals(args).and_then(|globals| Reporter::open(&globals).ok());
     asked.unwrap_or_else(Reporter::stderr).failure(&error)
+}
+
+/// What `--help` prints behind a verb, or without one.
+pub fn help(verb: Option<OsString>) -> Result<String, Error> {
+    let mut args = vec![OsString::from("cloison")];
+    args.extend(verb);
+    args.push("--help".into());
+    match options::parse(&args, options::command()) {
+        Err(answer) if answer.kind() == ErrorKind::DisplayHelp => Ok(answer.render().to_string()),
+        Err(refused) => {
+            Err(Error::Usage { sentence: sentence(&refused.render().to_string(), &args) })
+        }
+        Ok(_) => Ok(String::new()),
+    }
 }
 
 /// The global options, whatever follows them.
@@ -29,9 +44,9 @@ fn globals(args: &[OsString]) -> Option<options::Globals> {
     options::Globals::from_arg_matches(&matches).ok()
 }
 
-/// The first paragraph of clap's message as one line, and the words that engines look for when they
-/// probe an option.
-fn sentence(message: &str) -> String {
+/// The first paragraph of clap's message about `args` as one line, and the words that engines look
+/// for when they probe an option.
+fn sentence(message: &str, args: &[OsString]) -> String {
     let message = message.strip_prefix("error: ").unwrap_or(message);
     let paragraph = message.split("\n\n").next().unwrap_or(message);
     let words: Vec<&str> = paragraph.split_whitespace().collect();
@@ -39,7 +54,11 @@ fn sentence(message: &str) -> String {
     match line.strip_prefix("a value is required for '") {
         Some(rest) => {
             let option = rest.split([' ', '\'']).next().unwrap_or(rest);
-            format!("flag needs an argument: {option}")
+            // The message is the same for a value that is there and empty.
+            match args.iter().any(|arg| arg.is_empty() || arg.as_bytes().ends_with(b"=")) {
+                true => format!("{option}: its value is empty"),
+                false => format!("flag needs an argument: {option}"),
+            }
         }
         None => line,
     }
@@ -53,7 +72,7 @@ mod tests {
         let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let mut command = options::command();
         let args = crate::cli::normalise::normalise(args, &mut command);
-        sentence(&options::parse(&args, command).unwrap_err().render().to_string())
+        sentence(&options::parse(&args, command).unwrap_err().render().to_string(), &args)
     }
 
     /// CLI-6
@@ -81,6 +100,18 @@ mod tests {
     fn a_missing_value_is_said_in_the_words_that_engines_look_for() {
         assert_eq!(refusal("c create --bundle"), "flag needs an argument: --bundle");
         assert_eq!(refusal("c create -pid-file"), "flag needs an argument: --pid-file");
+        assert_eq!(refusal("c create --pid-file= x"), "--pid-file: its value is empty");
+        assert_eq!(refusal("c create --pid-file  x"), "--pid-file: its value is empty");
+    }
+
+    /// CLI-6
+    #[test]
+    fn help_is_told_by_a_verb_of_its_own() {
+        assert!(help(None).unwrap().contains("\n  create "));
+        let text = help(Some("kill".into())).unwrap();
+        assert!(text.contains("Usage: cloison kill [OPTIONS] <CONTAINER_ID> [SIGNAL]"), "{text}");
+        let refused = help(Some("frobnicate".into())).unwrap_err().to_string();
+        assert_eq!(refused, "unrecognized subcommand 'frobnicate'");
     }
 
     /// CLI-6

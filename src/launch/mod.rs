@@ -401,7 +401,7 @@ fn make(
         resctrl::prepare(class, place)?;
         undo.resctrl = true;
     }
-    let mut warnings: Vec<_> = cgroup.warnings.iter().map(ToString::to_string).collect();
+    let mut warnings = Vec::new();
     let states = stage::HookStates {
         creating: state_text(plan, record, Status::Creating),
         created: state_text(plan, record, Status::Created),

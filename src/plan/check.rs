@@ -24,6 +24,12 @@ pub enum Error {
     /// Ids for a user namespace that is not made.
     #[error("/linux/uidMappings: given, but there is no user namespace")]
     StrayIdMaps,
+    /// Nothing would be left.
+    #[error("/linux/maskedPaths/{index}: \"/\" is all that there is")]
+    MasksRoot {
+        /// Index of the path.
+        index: usize,
+    },
     /// An id that the container's user namespace does not know.
     #[error("{pointer}: {id} is not mapped in /linux/{list}")]
     NotMapped {
@@ -122,6 +128,9 @@ pub fn across(plan: &Plan) -> Result<(), Error> {
         && !wanted.process.additional_gids.is_empty()
     {
         return Err(Error::GroupsKept);
+    }
+    if let Some(index) = plan.masked_paths.iter().position(|path| path.as_bytes() == b"/") {
+        return Err(Error::MasksRoot { index });
     }
     let restricted = [
         ("/linux/maskedPaths", !plan.masked_paths.is_empty()),

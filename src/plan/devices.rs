@@ -144,7 +144,7 @@ fn one(index: usize, device: &LinuxDevice) -> Result<Device, Error> {
     Ok(Device {
         index: Some(index as u32),
         path,
-        mode: kind | (device.file_mode().unwrap_or(0o666) & 0o7777),
+        mode: kind | (device.file_mode().unwrap_or(0o666) & 0o777),
         number,
         uid: device.uid().unwrap_or(0),
         gid: device.gid().unwrap_or(0),
@@ -183,7 +183,9 @@ mod tests {
 
     #[test]
     fn an_entry_replaces_a_default_device() {
-        let json = r#"[{"path":"/dev/tty","type":"c","major":5,"minor":0,"fileMode":384,"uid":7}]"#;
+        // 2432 has the bit for set-user-ID, which no device can have a use for.
+        let json =
+            r#"[{"path":"/dev/tty","type":"c","major":5,"minor":0,"fileMode":2432,"uid":7}]"#;
         let devices = parse(json, true).unwrap().devices;
         let tty: Vec<_> = devices.iter().filter(|d| d.path.to_string() == "/dev/tty").collect();
         assert_eq!((tty.len(), tty[0].mode, tty[0].uid), (1, S_IFCHR | 0o600, 7));

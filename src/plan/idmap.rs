@@ -96,10 +96,25 @@ pub fn resolve(
     uids: Option<&[LinuxIdMapping]>,
     gids: Option<&[LinuxIdMapping]>,
 ) -> Result<Option<IdMaps>, Error> {
-    let list = |name: &str, asked: Option<&[LinuxIdMapping]>| {
-        ranges(&format!("{parent}/{name}"), asked.unwrap_or_default())
+    let ranges = |asked: Option<&[LinuxIdMapping]>| {
+        let range = |mapping: &LinuxIdMapping| Range {
+            inside: mapping.container_id(),
+            outside: mapping.host_id(),
+            count: mapping.size(),
+        };
+        asked.unwrap_or_default().iter().map(range).collect()
     };
-    let maps = IdMaps { uids: list("uidMappings", uids)?, gids: list("gidMappings", gids)? };
+    checked(parent, IdMaps { uids: ranges(uids), gids: ranges(gids) })
+}
+
+/// Checks ranges, wherever they come from.
+///
+/// # Errors
+/// Those of [`resolve`].
+pub fn checked(parent: &str, asked: IdMaps) -> Result<Option<IdMaps>, Error> {
+    let list = |name: &str, asked| ranges(&format!("{parent}/{name}"), asked);
+    let maps =
+        IdMaps { uids: list("uidMappings", asked.uids)?, gids: list("gidMappings", asked.gids)? };
     match (maps.uids.is_empty(), maps.gids.is_empty()) {
         (true, true) => Ok(None),
         (false, false) => Ok(Some(maps)),
@@ -108,14 +123,47 @@ pub fn resolve(
     }
 }
 
-fn ranges(pointer: &str, asked: &[LinuxIdMapping]) -> Result<Vec<Range>, Error> {
-    let pointer = || pointer.to_owned();
-    let check = |(index, mapping): (usize, &LinuxIdMapping)| {
-        let range = Range {
-            inside: mapping.container_id(),
-            outside: mapping.host_id(),
-            count: mapping.size(),
+/// The ranges of a mount option as podman and crun write them, `uids=0-1000-10#20-30-1;gids=…`:
+/// first id of the file system, first id of the host, number. An `@` before the first id says that
+/// the second one is an id of the container, whose ids are `container`.
+///
+/// `None` for what has another form, and for ids that the container does not have in one range.
+pub fn of_option(text: &str, container: Option<&IdMaps>) -> Option<IdMaps> {
+    let mut maps = IdMaps::default();
+    for part in text.split(';') {
+        let (name, list) = part.split_once('=')?;
+        let (ranges, container) = match name {
+            "uids" => (&mut maps.uids, container.map(|maps| &maps.uids)),
+            "gids" => (&mut maps.gids, container.map(|maps| &maps.gids)),
+            _ => return None,
         };
+        for word in list.split('#') {
+            ranges.push(match word.strip_prefix('@') {
+                Some(word) => within(triplet(word)?, container?)?,
+                None => triplet(word)?,
+            });
+        }
+    }
+    Some(maps)
+}
+
+fn triplet(word: &str) -> Option<Range> {
+    let mut numbers = word.split('-').map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    let range = Range { inside: next()?, outside: next()?, count: next()? };
+    numbers.next().is_none().then_some(range)
+}
+
+/// The range whose outside ids are meant as inside ones of `ranges`.
+fn within(range: Range, ranges: &[Range]) -> Option<Range> {
+    let last = range.outside.checked_add(range.count.checked_sub(1)?)?;
+    let (first, last) = (outside(ranges, range.outside)?, outside(ranges, last)?);
+    (last.checked_sub(first)? == range.count - 1).then_some(Range { outside: first, ..range })
+}
+
+fn ranges(pointer: &str, asked: Vec<Range>) -> Result<Vec<Range>, Error> {
+    let pointer = || pointer.to_owned();
+    for (index, range) in asked.iter().enumerate() {
         if range.count == 0 {
             return Err(Error::Empty { pointer: pointer(), index });
         }
@@ -126,16 +174,14 @@ fn ranges(pointer: &str, asked: &[LinuxIdMapping]) -> Result<Vec<Range>, Error> 
                 return Err(Error::Overflow { pointer: pointer(), index, first, count });
             }
         }
-        Ok(range)
-    };
-    let ranges: Vec<Range> = asked.iter().enumerate().map(check).collect::<Result<_, _>>()?;
-    if let Some((index, first)) = overlap(&ranges) {
+    }
+    if let Some((index, first)) = overlap(&asked) {
         return Err(Error::Overlap { pointer: pointer(), index, first });
     }
-    if ranges.len() <= MAX_RANGES {
-        return Ok(ranges);
+    if asked.len() <= MAX_RANGES {
+        return Ok(asked);
     }
-    let joined = join(&ranges);
+    let joined = join(&asked);
     if joined.len() > MAX_RANGES {
         return Err(Error::TooMany { pointer: pointer(), count: joined.len() });
     }
@@ -207,6 +253,41 @@ mod tests {
         assert_eq!(outside(&maps.gids, 8), None);
     }
 
+    /// IDM-7
+    #[test]
+    fn an_option_has_ranges_too() {
+        let text = |text: &str, container: Option<&IdMaps>| {
+            let maps = of_option(text, container)?;
+            Some(format!("{}/ {}", map_file(&maps.uids), map_file(&maps.gids)).replace('\n', " "))
+        };
+        assert_eq!(
+            text("uids=0-1-10#10-11-10;gids=0-100-10", None).unwrap(),
+            "0 1 10 10 11 10 / 0 100 10 "
+        );
+        let two =
+            r#"[{"containerID":0,"hostID":0,"size":1},{"containerID":1,"hostID":2,"size":9}]"#;
+        let container = parse(two, ONE).unwrap();
+        assert_eq!(text("uids=@1-3-5", container.as_ref()).unwrap(), "1 4 5 / ");
+        for none in [
+            "uids=@1-0-2",
+            "uids=@1-3-99",
+            "uids=@1-3-0",
+            "gids=@0-1-1",
+            "uids=1-2",
+            "uids=1-2-3-4",
+            "uids=",
+            "ids=1-2-3",
+            "uids",
+            "",
+            "uids=1-2-x",
+            "uids=1--2-3",
+            "uids=-1-2-3",
+        ] {
+            assert_eq!(text(none, container.as_ref()), None, "{none}");
+        }
+        assert_eq!(text("uids=@0-0-1", None), None);
+    }
+
     #[test]
     fn half_a_map_is_refused() {
         assert_eq!(
@@ -225,12 +306,8 @@ mod tests {
     }
 
     fn list(mappings: impl Iterator<Item = (u32, u32, u32)>) -> Result<Vec<Range>, Error> {
-        let asked = mappings.map(|(container, host, size)| {
-            serde_json::json!({"containerID": container, "hostID": host, "size": size})
-        });
-        let asked: Vec<LinuxIdMapping> =
-            serde_json::from_value(asked.collect::<Vec<_>>().into()).unwrap();
-        ranges("/l", &asked)
+        let range = |(inside, outside, count)| Range { inside, outside, count };
+        ranges("/l", mappings.map(range).collect())
     }
 
     /// NS-5

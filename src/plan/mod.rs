@@ -310,7 +310,11 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
     let net_devices =
         net_devices::resolve(linux.and_then(|l| l.net_devices().as_ref()), &namespaces)?;
     let names = check::host_names(spec, &namespaces)?;
-    let rootfs = rootfs::resolve(spec, request.bundle, request.root_switch)?;
+    let mut rootfs = rootfs::resolve(spec, request.bundle, request.root_switch)?;
+    let readonly_paths =
+        path_list("/linux/readonlyPaths", linux.and_then(|l| l.readonly_paths().as_deref()))?;
+    // A copy over the root would be beyond what is seen through it.
+    rootfs.readonly |= readonly_paths.iter().any(|path| path.as_bytes() == b"/");
     let mut cgroup = cgroup::resolve(
         spec,
         &cgroup::Request {
@@ -350,6 +354,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         bundle: request.bundle,
         cgroups: &mounts::CgroupView::of(&cgroup, &host.cgroups, namespaces.has(Kind::Cgroup)),
         own_users: namespaces.has(Kind::User),
+        id_maps: id_maps.as_ref(),
         label: label.as_deref().filter(|_| host.selinux).map(|label| (wishes.context, label)),
         namespaces: &namespaces,
     };
@@ -397,10 +402,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         mounts,
         devices,
         sysctls,
-        readonly_paths: path_list(
-            "/linux/readonlyPaths",
-            linux.and_then(|l| l.readonly_paths().as_deref()),
-        )?,
+        readonly_paths,
         masked_paths: path_list(
             "/linux/maskedPaths",
             linux.and_then(|l| l.masked_paths().as_deref()),

@@ -13,7 +13,7 @@ mod options;
 
 pub use cgroup::{CgroupView, Hierarchy, OwnCgroup};
 pub use options::OPTIONS;
-use options::{Effect, effect};
+use options::{Effect, effect, is_foreign};
 
 /// One mount to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +132,8 @@ pub struct Surroundings<'a> {
     pub cgroups: &'a CgroupView,
     /// Whether the container has a user namespace that is not the host's.
     pub own_users: bool,
+    /// Its ids, where the configuration gives them.
+    pub id_maps: Option<&'a IdMaps>,
     /// SELinux' mount option and its value for file systems made for the container; `None` where
     /// SELinux is off.
     pub label: Option<(&'static CStr, &'a CStr)>,
@@ -159,6 +161,37 @@ pub enum Error {
         option: usize,
         /// The option.
         name: &'static str,
+    },
+    /// What crun makes of it would be another mount.
+    #[error("/mounts/{index}/options/{option}: {name:?} is an option of crun and not known here")]
+    Foreign {
+        /// Index of the entry.
+        index: usize,
+        /// Index of the option.
+        option: usize,
+        /// The option.
+        name: String,
+    },
+    /// Mappings in a form of their own.
+    #[error(
+        "/mounts/{index}/options/{option}: {name:?} is not idmap=uids=FROM-TO-COUNT#…;gids=…, \
+         or the container has no such ids"
+    )]
+    MapForm {
+        /// Index of the entry.
+        index: usize,
+        /// Index of the option.
+        option: usize,
+        /// The option.
+        name: String,
+    },
+    /// Mappings by an option and by members.
+    #[error("/mounts/{index}/options/{option}: contradicts uidMappings and gidMappings")]
+    TwoMaps {
+        /// Index of the entry.
+        index: usize,
+        /// Index of the option.
+        option: usize,
     },
     /// A mount over the root would hide everything that follows.
     #[error("/mounts/{index}/destination: \"/\" is given by /root")]
@@ -283,6 +316,8 @@ pub fn resolve(
 struct Options {
     bind: Option<Reach>,
     idmap: Option<Reach>,
+    /// The mappings that it says, with the index of the option.
+    id_maps: Option<(usize, IdMaps)>,
     remount: bool,
     copy_up: bool,
     readonly: bool,
@@ -304,7 +339,7 @@ struct Entry<'a> {
 impl Entry<'_> {
     fn resolve(&self, mounts: &mut Vec<Mount>, warnings: &mut Vec<Warning>) -> Result<(), Error> {
         let destination = self.destination(warnings)?;
-        let mut options = self.options();
+        let mut options = self.options()?;
         let fstype = self.entry.typ().as_deref().unwrap_or_default();
         let bind = options.bind.or((fstype == "bind").then_some(Reach::Single));
         let idmap = self.idmap(&options, bind)?;
@@ -359,6 +394,15 @@ impl Entry<'_> {
             entry.uid_mappings().as_deref(),
             entry.gid_mappings().as_deref(),
         )?;
+        let maps = match (&options.id_maps, maps) {
+            (Some((option, _)), Some(_)) => {
+                return Err(Error::TwoMaps { index: self.index, option: *option });
+            }
+            (Some((option, asked)), None) => {
+                idmap::checked(&format!("/mounts/{}/options/{option}", self.index), asked.clone())?
+            }
+            (None, maps) => maps,
+        };
         // Mappings say by themselves that they are meant (config.md: the option SHOULD be there).
         let Some(reach) = options.idmap.or(maps.is_some().then_some(Reach::Single)) else {
             return Ok(None);
@@ -388,17 +432,31 @@ impl Entry<'_> {
         Ok(path)
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> Result<Options, Error> {
         let mut options = Options::default();
         for (index, name) in self.entry.options().iter().flatten().enumerate() {
-            match effect(name) {
+            let word = match name.split_once('=') {
+                Some((word @ ("idmap" | "ridmap"), maps)) => {
+                    let maps = idmap::of_option(maps, self.around.id_maps);
+                    let form =
+                        || Error::MapForm { index: self.index, option: index, name: name.clone() };
+                    options.id_maps = Some((index, maps.ok_or_else(form)?));
+                    word
+                }
+                _ => name,
+            };
+            match effect(word) {
                 Some(effect) => options.apply(effect),
                 // What is left of a list that was joined and split again, as engines do.
                 None if name.is_empty() => {}
+                None if is_foreign(name) => {
+                    let name = name.clone();
+                    return Err(Error::Foreign { index: self.index, option: index, name });
+                }
                 None => options.parameters.push((index, name.clone())),
             }
         }
-        options
+        Ok(options)
     }
 
     fn ignore_parameters(&self, options: &Options, warnings: &mut Vec<Warning>) {

@@ -106,7 +106,7 @@ pub enum Error {
     #[error("/process/args: no program to execute is given")]
     NoArgs,
     /// execvp(3) has no meaning for it.
-    #[error("/process/args/0: the program to execute is an empty string")]
+    #[error("/process/args/0: exec: \"\": executable file not found in $PATH")]
     EmptyProgram,
     /// A string that cannot be handed to the kernel.
     #[error("{pointer}: contains a NUL byte")]
@@ -447,7 +447,7 @@ mod tests {
         assert_eq!(refusal(json!({ "args": [] })), missing);
         assert_eq!(
             refusal(json!({ "args": ["", "x"] })),
-            "/process/args/0: the program to execute is an empty string"
+            "/process/args/0: exec: \"\": executable file not found in $PATH"
         );
     }
 

@@ -68,9 +68,10 @@ pub fn window_size(terminal: BorrowedFd<'_>) -> Result<WindowSize> {
 }
 
 /// The window size of the caller's terminal, which is the first of its standard streams that is
-/// one.
+/// one and has a size: serial lines and terminals of programs often have none.
 pub fn window_size_of_caller() -> Option<WindowSize> {
-    fd::STDIO.into_iter().find_map(|number| window_size(fd::borrow(number)).ok())
+    let mut sizes = fd::STDIO.into_iter().filter_map(|number| window_size(fd::borrow(number)).ok());
+    sizes.find(|size| size.height != 0 && size.width != 0)
 }
 
 /// Whether a descriptor is a terminal.

@@ -91,6 +91,9 @@ pub enum RequestError {
         "/process/terminal: cannot allocate tty if cloison will detach without setting console socket"
     )]
     NoConsoleSocket,
+    /// There is nothing to run.
+    #[error("/process: missing, there is no program to start")]
+    NoProgram,
     /// There is no terminal to send.
     #[error("cannot use console socket if cloison will not detach or allocate tty")]
     StrayConsoleSocket,
@@ -159,6 +162,9 @@ pub(super) fn prepare(
     let (plan, _) = resolve(context, request, &loaded, readiness.as_deref())?;
     for warning in &plan.warnings {
         warn(warning);
+    }
+    if until == Until::Started && plan.process.is_none() {
+        return Err(RequestError::NoProgram.into());
     }
     let mut wish = wish(request, &loaded, &plan, until, attachment, context.deadlines)?;
     wish.timing = context.timing.clone();

@@ -155,6 +155,7 @@ fn of_request(error: &RequestError) -> Facts {
         RequestError::NoConsoleSocket => {
             Facts { config: Some("/process/terminal".to_owned()), ..code("USAGE") }
         }
+        RequestError::NoProgram => Facts { config: Some("/process".to_owned()), ..code("USAGE") },
         RequestError::StrayConsoleSocket | RequestError::MissingDescriptor { .. } => code("USAGE"),
         RequestError::KeptTemplate(_) | RequestError::Template(_) => code("STATE_DAMAGED"),
     }

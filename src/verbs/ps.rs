@@ -1,7 +1,7 @@
 //! `ps`: the processes of a container.
 
 use super::state::Owners;
-use super::{Context, created_record, not_running};
+use super::{Context, created_record};
 use crate::cgroup::Manager;
 use crate::id::ContainerId;
 use crate::state::Status;
@@ -70,22 +70,20 @@ pub enum Error {
 
 /// The ids of a container's processes in the caller's pid namespace, in ascending order.
 ///
+/// None when nothing is left of it.
+///
 /// # Errors
-/// When the container has stopped and nothing is left of it, in words that engines look for.
+/// When there is no such container, or it is still being created.
 pub fn pids(context: &Context, id: &ContainerId) -> Result<Vec<i32>, super::Error> {
     let entry = context.store().open(id)?;
     let record = created_record(&entry)?;
     let (status, _) = entry.status(Some(&record))?;
     let manager = Manager::from_record(record.cgroup)?;
-    let pids = match record.init {
+    Ok(match record.init {
         Some(init) if !manager.has_cgroup() && status != Status::Stopped => descendants(init.pid),
+        // What shares its pid namespace with others may outlive its first process.
         _ => manager.pids()?,
-    };
-    // What shares its pid namespace with others may outlive its first process.
-    if pids.is_empty() && status == Status::Stopped {
-        return Err(not_running());
-    }
-    Ok(pids)
+    })
 }
 
 /// Lists a container's processes.

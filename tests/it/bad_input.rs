@@ -839,6 +839,17 @@ fn start_without_a_process_is_refused() -> Outcome {
     Ok(())
 }
 
+fn run_without_a_process_is_refused() -> Outcome {
+    needs::other_than("crun", "leaves its cgroup behind")?;
+    let bundle = Bundle::new().unset("/process");
+    let refusal = bundle.invoke("run", &[]).finish().refused();
+    nothing_is_left(bundle.sandbox(), &refusal);
+    if needs::cloison().is_ok() {
+        says_one_thing(&refusal, "/process: missing");
+    }
+    Ok(())
+}
+
 /// Fields that a later version may bring are no error.
 fn unknown_fields_are_ignored() -> Outcome {
     let bundle = Bundle::new()
@@ -897,6 +908,7 @@ pub fn tests() -> Vec<Test> {
         ),
         named("a_log_that_cannot_be_written_is_refused", a_log_that_cannot_be_written_is_refused),
         named("start_without_a_process_is_refused", start_without_a_process_is_refused),
+        named("run_without_a_process_is_refused", run_without_a_process_is_refused),
         named("unknown_fields_are_ignored", unknown_fields_are_ignored),
         named("later_minor_versions_are_accepted", later_minor_versions_are_accepted),
         named("a_large_document_is_accepted", a_large_document_is_accepted),

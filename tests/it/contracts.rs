@@ -14,6 +14,8 @@ tests![
     list_has_json,
     list_has_ids_alone,
     list_is_empty_without_containers,
+    the_last_of_two_equal_options_counts,
+    help_is_a_verb_too,
     list_survives_a_broken_entry,
     features_are_json_with_versions,
     features_name_what_engines_look_for,
@@ -114,6 +116,29 @@ fn list_is_empty_without_containers() -> Outcome {
     let json = sandbox.runtime(&["list", "-f", "json"]).finish().ok().stdout;
     let json: Value = serde_json::from_str(&json).expect("json");
     assert!(json.is_null() || json.as_array().is_some_and(Vec::is_empty), "{json}");
+    Ok(())
+}
+
+/// CLI-2: engines put their own options behind those that they were configured with.
+fn the_last_of_two_equal_options_counts() -> Outcome {
+    let bundle = Bundle::new().args(&["sleep", "60"]);
+    bundle.write();
+    let dir = bundle.dir();
+    let dir = dir.to_str().expect("utf-8");
+    let line = ["create", "--bundle", "/no/such/bundle", "--bundle", dir, bundle.id()];
+    bundle.sandbox().runtime(&line).finish().ok();
+    let line = ["delete", "--force", "--force", bundle.id()];
+    bundle.sandbox().runtime(&line).finish().ok();
+    Ok(())
+}
+
+/// CLI-6
+fn help_is_a_verb_too() -> Outcome {
+    needs::other_than("crun", "has no such verb")?;
+    let sandbox = Sandbox::new();
+    assert!(sandbox.runtime(&["help"]).finish().ok().stdout.contains("create"));
+    assert!(sandbox.runtime(&["help", "create"]).finish().ok().stdout.contains("--bundle"));
+    assert!(sandbox.runtime(&["h", "create"]).finish().ok().stdout.contains("--bundle"));
     Ok(())
 }
 

@@ -266,7 +266,7 @@ fn a_failing_poststop_hook_is_a_warning() -> Outcome {
     needs::other_than("runc", "fails, and skips the hooks that follow")?;
     let (bundle, notes) = with_notes();
     let container = bundle
-        .hook("poststop", "exit 3")
+        .hook("poststop", "echo one; echo two; exit 3")
         .hook("poststop", &format!("echo ran >>{}/poststop", notes.display()))
         .args(&["true"])
         .start();
@@ -275,7 +275,8 @@ fn a_failing_poststop_hook_is_a_warning() -> Outcome {
     assert_eq!(notes_in(notes.join("poststop")), ["ran"], "the next hook runs");
     container.verb("state", &[], &[]).refused();
     if needs::cloison().is_ok() {
-        delete.complains("/hooks/poststop/0");
+        let delete = delete.complains("/hooks/poststop/0");
+        assert!(delete.stderr.ends_with("one\\ntwo\n"), "one line: {delete}");
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::harness::{Bundle, Outcome, Skip, in_private_mounts, needs, tests};
 tests![
     mappings_of_the_mount_are_used,
     mappings_are_used_without_the_option,
+    mappings_may_be_said_by_the_option,
     the_users_of_the_container_are_used,
     mappings_of_the_mount_come_before_those_of_the_container,
     what_the_container_writes_has_the_mapped_owner,
@@ -76,6 +77,23 @@ fn mappings_are_used_without_the_option() -> Outcome {
     let bundle = Bundle::new().args(OWNER);
     let source = source(&bundle, 3);
     assert_eq!(mapped(bundle, &source, &["bind"], &ids(0, 500, 10)).output(), "503:503");
+    Ok(())
+}
+
+/// IDM-7: as podman and crun write them, with ids of the host and of the container.
+fn mappings_may_be_said_by_the_option() -> Outcome {
+    needs::root()?;
+    known()?;
+    needs::other_than("runc", "knows no such option")?;
+    let bundle = Bundle::new().args(OWNER);
+    let source_of_all = source(&bundle, 3);
+    let option = "idmap=uids=0-500-10;gids=3-700-1";
+    let bundle = bundle.bind(&source_of_all, "/m", &["bind", option]);
+    assert_eq!(bundle.output(), "503:700");
+    let bundle = Bundle::new().args(OWNER).in_user_namespace(100_000);
+    let source = source(&bundle, 3);
+    let bundle = bundle.bind(&source, "/m", &["bind", "idmap=uids=@3-8-1;gids=@3-9-1"]);
+    assert_eq!(bundle.output(), "8:9");
     Ok(())
 }
 

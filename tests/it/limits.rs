@@ -28,6 +28,7 @@ tests![
     a_busy_process_gets_its_quota,
     a_writer_is_throttled,
     a_denied_device_stays_shut_during_updates,
+    an_ignored_limit_is_warned_of_once,
 ];
 
 fn with(resources: Value) -> Bundle {
@@ -337,5 +338,14 @@ fn a_denied_device_stays_shut_during_updates() -> Outcome {
     let so_far = container.stdout().len();
     assert!(eventually(|| container.stdout().len() > so_far));
     assert!(!container.stdout().contains("open"));
+    Ok(())
+}
+
+/// LOG-3
+fn an_ignored_limit_is_warned_of_once() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().set("/linux/resources/memory/kernel", 1 << 30).args(&["true"]);
+    let run = bundle.invoke("run", &[]).finish().ok();
+    assert_eq!(run.stderr.matches("/linux/resources/memory/kernel").count(), 1, "{run}");
     Ok(())
 }

@@ -15,6 +15,8 @@ tests![
     a_read_only_path_cannot_be_written,
     a_read_only_path_keeps_its_other_flags,
     a_read_only_file_cannot_be_written,
+    a_read_only_root_cannot_be_written,
+    masking_the_root_is_refused,
     the_list_that_engines_send_works,
 ];
 
@@ -93,6 +95,26 @@ fn a_read_only_file_cannot_be_written() -> Outcome {
         .set("/linux/readonlyPaths", json!(["/etc/passwd"]))
         .sh("echo x >>/etc/passwd || echo refused; head -c 5 /etc/passwd");
     assert_eq!(bundle.lines(), ["refused", "root:"]);
+    Ok(())
+}
+
+/// CFG-6
+fn a_read_only_root_cannot_be_written() -> Outcome {
+    let bundle = Bundle::new()
+        .set("/linux/readonlyPaths", json!(["/"]))
+        .sh("touch /made || echo refused; echo x >/dev/null && echo written");
+    assert_eq!(bundle.lines(), ["refused", "written"]);
+    Ok(())
+}
+
+/// CFG-6
+fn masking_the_root_is_refused() -> Outcome {
+    needs::other_than("runc", "masks nothing then")?;
+    needs::other_than("crun", "leaves its cgroup behind")?;
+    let refusal = masked(json!(["/"])).args(&["true"]).try_create().refused();
+    if needs::cloison().is_ok() {
+        refusal.complains("/linux/maskedPaths/0");
+    }
     Ok(())
 }
 

@@ -86,6 +86,8 @@ fn one_id_needs_no_helper() -> Outcome {
     let output = bundle.invoke("run", &[]).user(USER).env("PATH", "/nonexistent").finish().ok();
     let words: Vec<&str> = output.stdout.split_whitespace().collect();
     assert_eq!(words, ["deny", "0", "12345", "1"]);
+    // CG-6
+    assert_eq!(output.stderr, "", "nothing is left out that was asked for");
     Ok(())
 }
 

@@ -24,6 +24,7 @@ tests![
     run_in_the_foreground_has_the_window_size_from_the_start,
     run_in_the_foreground_follows_the_window_size,
     run_in_the_foreground_has_the_window_size_of_any_stream,
+    run_on_a_terminal_without_a_size_has_that_of_the_config,
     raw_mode_begins_before_the_program,
     raw_mode_ends_when_the_container_is_killed,
     raw_mode_ends_when_the_container_cannot_be_made,
@@ -177,6 +178,17 @@ fn run_in_the_foreground_has_the_window_size_of_any_stream() -> Outcome {
     let null = std::process::Stdio::null();
     let run = bundle.invoke("run", &[]).stdio(null, inner.stdio(), inner.stdio()).spawn();
     outer.expect("31 101");
+    run.finish().ok();
+    Ok(())
+}
+
+/// TERM-1
+fn run_on_a_terminal_without_a_size_has_that_of_the_config() -> Outcome {
+    needs::other_than("runc", "takes over that there is none")?;
+    let bundle =
+        with_terminal("stty size").set("/process/consoleSize", json!({"height": 43, "width": 132}));
+    let (mut outer, _inner, run) = on_a_terminal(&bundle, &["run"]);
+    outer.expect("43 132");
     run.finish().ok();
     Ok(())
 }

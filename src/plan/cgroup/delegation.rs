@@ -58,6 +58,7 @@ mod tests {
             bundle: Path::new("/b"),
             cgroups: &CgroupView::Unified,
             own_users: false,
+            id_maps: None,
             label: None,
             namespaces: &Namespaces::default(),
         };

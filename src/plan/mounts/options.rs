@@ -32,6 +32,15 @@ pub(super) enum Effect {
 use Effect::{Atime, Bind, Clear, CopyUp, IdMap, Nothing, Propagation, Remount, Set, Superblock};
 use Reach::{Single, Tree};
 
+/// Options of crun after which a mount is another one, and which no file system would refuse as
+/// it never sees them.
+const FOREIGN: [&str; 3] = ["copy-symlink", "dest-nofollow", "src-nofollow"];
+
+/// Whether the option is one that is refused by its name.
+pub(super) fn is_foreign(name: &str) -> bool {
+    FOREIGN.contains(&name)
+}
+
 /// Every option by name, in the order in which `features` lists them.
 ///
 /// `silent`, `loud`, `iversion` and `noiversion` have no counterpart in the kernel's mount API:

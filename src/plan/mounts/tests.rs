@@ -6,6 +6,7 @@ fn parse_with(json: &str, cgroups: CgroupView) -> Result<(Vec<Mount>, Vec<Warnin
         bundle: Path::new("/bundle"),
         cgroups: &cgroups,
         own_users: false,
+        id_maps: None,
         label: Some((c"context", c"s0:c1")),
         namespaces: &Namespaces { new: Kind::Pid.flag(), join: Vec::new() },
     };
@@ -111,6 +112,43 @@ fn only_known_files_of_proc_are_covered() {
     assert_eq!(error(&bind("/proc/sys")), expected);
     assert_eq!(error(&bind("/x/../proc/sys")), expected);
     assert!(error(r#"{"destination":"/proc","type":"tmpfs"}"#).contains("inside /proc"));
+}
+
+/// What crun makes of them is no mount of the same thing.
+#[test]
+fn options_of_crun_are_refused_by_name() {
+    for name in ["copy-symlink", "dest-nofollow", "src-nofollow"] {
+        assert_eq!(
+            error(&format!(r#"{{"destination":"/d","source":"/s","options":["bind","{name}"]}}"#)),
+            format!("/mounts/0/options/1: {name:?} is an option of crun and not known here")
+        );
+    }
+}
+
+/// IDM-7
+#[test]
+fn an_option_may_say_the_mappings() {
+    let maps = |option: &str, more: &str| {
+        format!(r#"{{"destination":"/d","source":"/s","options":["bind","{option}"]{more}}}"#)
+    };
+    let mount = one(&maps("ridmap=uids=0-7-2;gids=1-9-1", ""));
+    let idmap = mount.idmap.unwrap();
+    assert_eq!(idmap.reach, Reach::Tree);
+    let maps_of_it = idmap.maps.unwrap();
+    assert_eq!(idmap::map_file(&maps_of_it.uids), "0 7 2\n");
+    assert_eq!(idmap::map_file(&maps_of_it.gids), "1 9 1\n");
+    assert_eq!(
+        error(&maps("idmap=uids=0", "")),
+        "/mounts/0/options/1: \"idmap=uids=0\" is not idmap=uids=FROM-TO-COUNT#…;gids=…, \
+         or the container has no such ids"
+    );
+    assert!(error(&maps("idmap=uids=0-7-2", "")).contains("gidMappings: missing"));
+    let ids = r#"[{"containerID":0,"hostID":0,"size":1}]"#;
+    let both = format!(r#","uidMappings":{ids},"gidMappings":{ids}"#);
+    assert_eq!(
+        error(&maps("idmap=uids=0-7-2;gids=0-7-2", &both)),
+        "/mounts/0/options/1: contradicts uidMappings and gidMappings"
+    );
 }
 
 #[test]
