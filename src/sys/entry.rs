@@ -9,7 +9,10 @@
 //! The linker is told of the entry point by build.rs.
 
 use std::arch::{asm, global_asm};
+use std::ffi::{CStr, OsStr, OsString};
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 // The kernel hands over argc, argv and envp on the stack, and in no register (System V ABI,
 // AMD64 supplement, section 3.4.1). The C library's entry point finds all as it was.
@@ -37,9 +40,29 @@ pub const VERBS: [u64; 3] = [
     u64::from_le_bytes(*b"run\0\0\0\0\0"),
 ];
 
+/// Where the kernel put argc and argv.
+static STACK: AtomicPtr<usize> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The arguments that the command was executed with, its name first; none in a program that began
+/// elsewhere. What the standard library knows of them depends on the C library.
+pub fn arguments() -> Vec<OsString> {
+    let stack = STACK.load(Ordering::Relaxed);
+    if stack.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: only the entry point sets it, to what the kernel made, which stays as it is: argc,
+    // and as many strings.
+    unsafe {
+        let args = stack.add(1).cast::<*const libc::c_char>();
+        let arg = |index| OsStr::from_bytes(CStr::from_ptr(args.add(index).read()).to_bytes());
+        (0..stack.read()).map(|index| arg(index).to_owned()).collect()
+    }
+}
+
 /// Returns when there is nothing to do, or when it does not go: then `main` tries again and says
 /// why.
-extern "C" fn seal(stack: *const usize) {
+extern "C" fn seal(stack: *mut usize) {
+    STACK.store(stack, Ordering::Relaxed);
     // SAFETY: what the kernel puts on the stack of a new program: argc, as many arguments, a null
     // pointer, and the environment.
     let (count, args, env) = unsafe {
