@@ -135,7 +135,9 @@ pub fn grantable() -> Result<Grantable, Error> {
     Ok(Grantable { bounding: held, permitted: held })
 }
 
-/// Whether SELinux is on.
+/// Whether SELinux is on and knows labels: until a policy is loaded everything is called `kernel`.
 pub fn selinux() -> bool {
     std::path::Path::new("/sys/fs/selinux/enforce").exists()
+        && std::fs::read("/proc/self/attr/current")
+            .is_ok_and(|label| !matches!(&label[..], b"kernel" | b"kernel\0"))
 }

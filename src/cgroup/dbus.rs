@@ -63,6 +63,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the called method failed with the error of this name.
+    pub(super) fn is_called(&self, wanted: &str) -> bool {
+        matches!(self, Self::Method { name, .. } if name == wanted)
+    }
+}
+
 /// Largest message that is accepted; the protocol allows 128 MiB, systemd sends kilobytes.
 const MAX_MESSAGE: usize = 1 << 20;
 

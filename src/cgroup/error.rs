@@ -1,6 +1,6 @@
 //! What can go wrong with a cgroup.
 
-use super::Survivor;
+use super::{Survivor, systemd};
 use crate::error::sentence;
 use crate::plan::cgroup::Write;
 use crate::sys::Errno;
@@ -288,6 +288,11 @@ impl Error {
             }
             (other, _) => other,
         }
+    }
+
+    /// Whether the cgroup is another container's, which was first.
+    pub fn is_anothers(&self) -> bool {
+        matches!(self, Self::Bus { cause, .. } if cause.is_called(systemd::UNIT_EXISTS))
     }
 
     /// What a person can do about it.

@@ -35,6 +35,9 @@ const MANAGER: Address<'static> = Address {
 
 const PEER: Address<'static> = Address { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
 
+pub(super) const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
+const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+
 /// Booleans are 32 bits wide; this one is for changes that are not for the next boot.
 const RUNTIME: u32 = 1;
 
@@ -93,6 +96,8 @@ impl Unit {
         let furnished =
             self.unified.require().and_then(|dir| self.unified.furnish(dir.as_fd(), plan));
         if furnished.is_err() {
+            // systemd would ask first, and the first process of a pid namespace does not listen.
+            let _ = self.unified.kill_all(deadline);
             let _ = manager.stop(&self.name, deadline);
         }
         furnished
@@ -136,11 +141,13 @@ impl Unit {
         connected.map_err(failed)
     }
 
-    /// Kills what is left, has the unit stopped and removes what systemd leaves. A scope whose
-    /// cgroup is empty ends by itself, so a bus that is out of reach matters only when the cgroup
-    /// stays.
+    /// Kills what is left, removes the cgroup, has the unit stopped and removes what systemd has
+    /// made again. A scope whose cgroup is empty ends by itself, so a bus that is out of reach
+    /// matters only when the cgroup stays.
     pub(super) fn remove(&self, deadline: Instant) -> Result<(), Error> {
         self.unified.kill_all(deadline)?;
+        // While it is there and `populated`, be it by processes that have ended, systemd waits.
+        let _ = self.unified.remove(deadline);
         let stopped = self.connect(deadline).and_then(|mut manager| {
             manager
                 .stop(&self.name, deadline)
@@ -169,7 +176,7 @@ impl ServiceManager {
     fn start(&mut self, scope: &Scope, pid: i32, deadline: Instant) -> Result<String, BusError> {
         let body = start_body(scope, pid);
         match self.start_transient(&body, deadline) {
-            Err(BusError::Method { name, .. }) if name == "org.freedesktop.systemd1.UnitExists" => {
+            Err(error) if error.is_called(UNIT_EXISTS) => {
                 self.forget(&scope.unit, deadline)?;
                 self.start_transient(&body, deadline)
             }
@@ -186,9 +193,7 @@ impl ServiceManager {
         body.text(unit).text("replace");
         match self.job("StopUnit", "ss", &body.bytes(), deadline) {
             Ok(_) => {}
-            Err(BusError::Method { name, .. }) if name == "org.freedesktop.systemd1.NoSuchUnit" => {
-                return Ok(Stopped::Before);
-            }
+            Err(error) if error.is_called(NO_SUCH_UNIT) => return Ok(Stopped::Before),
             Err(error) => return Err(error),
         }
         match self.forget(unit, deadline) {
@@ -414,6 +419,19 @@ mod tests {
             asked.lock().unwrap()[2..],
             ["StartTransientUnit", "ResetFailedUnit", "StartTransientUnit"]
         );
+    }
+
+    /// CG-4.
+    #[test]
+    fn a_unit_that_runs_is_anothers() {
+        let (mut manager, _) = manager(|call| match call.member.as_str() {
+            "StartTransientUnit" => vec![fake::error(call, UNIT_EXISTS, "already loaded")],
+            _ => vec![fake::reply(call, "", Encoder::default())],
+        });
+        let cause = manager.start(&scope(), 42, soon()).unwrap_err();
+        assert!(Error::Bus { unit: "c-1.scope".to_owned(), cause }.is_anothers());
+        let cause = BusError::Late { action: "StartTransientUnit" };
+        assert!(!Error::Bus { unit: "c-1.scope".to_owned(), cause }.is_anothers());
     }
 
     /// CG-50.

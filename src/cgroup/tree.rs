@@ -248,6 +248,14 @@ impl Tree {
         Ok(pids)
     }
 
+    /// Whether a process is in the cgroup or below, be it one of another pid namespace.
+    pub(super) fn has_processes(&self, dir: BorrowedFd<'_>) -> Result<bool, Error> {
+        let mut found = false;
+        lists_below(dir, &mut |text| found |= !text.is_empty())
+            .map_err(|errno| Error::Read { path: self.file(c"cgroup.procs"), errno })?;
+        Ok(found)
+    }
+
     pub(super) fn survivors(&self, dir: BorrowedFd<'_>) -> Error {
         let pids = self.pids(dir).unwrap_or_default();
         let processes = pids.into_iter().map(Survivor::of).collect();
@@ -310,15 +318,20 @@ pub(super) fn children(dir: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
 }
 
 fn collect_pids(dir: BorrowedFd<'_>, into: &mut Vec<i32>) -> Result<(), Errno> {
+    lists_below(dir, &mut |text| processes::parse(text, into))
+}
+
+/// Hands `take` the list of processes of a cgroup and of each below.
+fn lists_below(dir: BorrowedFd<'_>, take: &mut impl FnMut(&str)) -> Result<(), Errno> {
     match read_file(dir, c"cgroup.procs") {
-        Ok(text) => processes::parse(&text, into),
+        Ok(text) => take(&text),
         // A threaded cgroup lists its processes in its domain; one being removed has none.
         Err(Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT) => {}
         Err(errno) => return Err(errno),
     }
     for name in children(dir)? {
         match fd::openat(dir, &name, DIRECTORY, 0) {
-            Ok(child) => collect_pids(child.as_fd(), into)?,
+            Ok(child) => lists_below(child.as_fd(), take)?,
             Err(Errno::ENOENT) => {}
             Err(errno) => return Err(errno),
         }

@@ -13,7 +13,11 @@ use crate::plan::cgroup::{CgroupPlan, Devices, Present, Write};
 use crate::sys::{Errno, fd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How soon the processes of a cgroup are looked at that does not become empty; later ones have
+/// twice as long each.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
 
 /// A container's cgroup in the unified hierarchy.
 #[derive(Debug)]
@@ -247,12 +251,21 @@ impl Unified {
         }
     }
 
+    /// Waits until no process is left. Since Linux 6.19 `populated` also counts those that have
+    /// ended as far as they can, such as the first process of a pid namespace in which nobody has
+    /// reaped another one; they are in the way of nothing, and `cgroup.procs` does not list them.
     fn wait_empty(&self, dir: BorrowedFd<'_>, deadline: Instant) -> Result<(), Error> {
         let path = || self.tree.path().join("cgroup.events");
-        match wait(dir, "populated", "0", deadline) {
-            Ok(Waited::Reached) => Ok(()),
-            Ok(Waited::Late) => Err(self.tree.survivors(dir)),
-            Err(errno) => Err(Error::Read { path: path(), errno }),
+        let mut patience = FIRST_LOOK;
+        loop {
+            let next = deadline.min(Instant::now() + patience);
+            match wait(dir, "populated", "0", next) {
+                Ok(Waited::Reached) => return Ok(()),
+                Ok(Waited::Late) if !self.tree.has_processes(dir)? => return Ok(()),
+                Ok(Waited::Late) if next == deadline => return Err(self.tree.survivors(dir)),
+                Ok(Waited::Late) => patience *= 2,
+                Err(errno) => return Err(Error::Read { path: path(), errno }),
+            }
         }
     }
 

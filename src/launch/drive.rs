@@ -82,10 +82,12 @@ impl Driver<'_, '_> {
         ToInit::Go.send(child.link.as_fd()).map_err(|source| Error::Link { source })
     }
 
-    fn place(&self, child: &Child) -> Result<(), Error> {
+    fn place(&mut self, child: &Child) -> Result<(), Error> {
         let pid = child.pid;
         if !self.cgroup.is_placed() {
-            self.manager.place(pid)?;
+            let placed = self.manager.place(pid);
+            self.undo.cgroup &= !placed.as_ref().is_err_and(|error| error.is_anothers());
+            placed?;
         }
         if let Some(class) = &self.record.resctrl {
             resctrl::place(class, pid)?;

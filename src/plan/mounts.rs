@@ -287,11 +287,11 @@ const COVERABLE: [&str; 11] = [
     "/proc/uptime",
 ];
 
-/// Kernel file systems whose superblock outlives or is shared beyond the mount: only the mount
-/// is made read-only, never the superblock.
 /// File systems that have labels of their own: SELinux takes no context for them.
 const UNLABELLED: [&CStr; 5] = [c"proc", c"sysfs", c"mqueue", c"cgroup", c"cgroup2"];
 
+/// Kernel file systems whose superblock outlives or is shared beyond the mount: only the mount
+/// is made read-only, never the superblock.
 const KERNEL_TYPES: [&CStr; 6] = [c"proc", c"sysfs", c"mqueue", c"devpts", c"cgroup", c"cgroup2"];
 
 /// Resolves every entry of `/mounts`.

@@ -215,8 +215,7 @@ fn a_filter_comes_back_or_is_missed() {
 
 #[test]
 fn after_a_reboot_a_number_is_no_process_of_the_container() {
-    let root = tempfile::tempdir().unwrap();
-    let store = Store::new(root.path());
+    let (_dir, store) = store();
     let entry = store.claim(&id("a")).unwrap();
     let pid = process::getpid();
     let pidfd = process::pidfd_open(pid).unwrap();

@@ -78,6 +78,7 @@ fn creation<'a>(verb: &'a str, bundle: &Bundle, id: &'a str) -> [&'a str; 4] {
 
 fn no_verb_makes_more_system_calls_than_its_budget() -> Outcome {
     needs::cloison()?;
+    needs::cgroupfs()?;
     strace()?;
     let heavier: Vec<String> = life(&Sandbox::new(), "a")
         .into_iter()
@@ -93,20 +94,29 @@ fn no_verb_makes_more_system_calls_than_its_budget() -> Outcome {
 
 fn what_is_kept_of_a_container_is_within_its_budget() -> Outcome {
     needs::cloison()?;
+    needs::cgroupfs()?;
     let container = Bundle::new().create();
-    let directory = container.bundle().sandbox().root().join(container.id());
-    let kept = bytes_below(&directory);
+    let sandbox = container.bundle().sandbox();
+    let kept = bytes_below(&sandbox.root().join(container.id()), sandbox.path());
     let may = table()["kept-bytes"][0];
     assert!(kept <= may, "{kept} bytes in the state directory, allowed are {may}");
     Ok(())
 }
 
-fn bytes_below(directory: &Path) -> usize {
+/// Where the tests have their directories is not the runtime's to keep short: `place` counts as
+/// nothing.
+fn bytes_below(directory: &Path, place: &Path) -> usize {
     let entries = std::fs::read_dir(directory).expect("read the directory");
     let sizes = entries.map(|entry| {
         let entry = entry.expect("an entry");
         let about = entry.metadata().expect("stat");
-        if about.is_dir() { bytes_below(&entry.path()) } else { about.len() as usize }
+        if about.is_dir() {
+            return bytes_below(&entry.path(), place);
+        }
+        let text = std::fs::read(entry.path()).unwrap_or_default();
+        let place = place.as_os_str().as_encoded_bytes();
+        let times = text.windows(place.len()).filter(|part| *part == place).count();
+        about.len() as usize - times * place.len()
     });
     sizes.sum()
 }

@@ -56,7 +56,7 @@ fn a_killed_create_is_listed_and_then_removed() -> Outcome {
         (&remnant["id"], &remnant["why"], &remnant["removed"]),
         (&json!(bundle.id()), &json!("unfinished"), &json!(false))
     );
-    assert!(remnant["cgroups"][0].as_str().is_some_and(|path| path.ends_with(bundle.id())));
+    assert!(remnant["cgroups"][0].as_str().is_some_and(|path| path.ends_with(&cgroup)));
     assert!(record_of(&bundle).exists(), "a dry run removes nothing");
     let removed = found(&gc(&bundle, &[]).ok());
     assert_eq!(removed[0]["removed"], true);

@@ -87,7 +87,7 @@ fn create_against_create_in_one_cgroup() -> Outcome {
     needs::other_than("crun", "lets two containers share a cgroup")?;
     for ahead in head_starts(scale(4, 40)) {
         let sandbox = Sandbox::new();
-        let cgroup = format!("/{}-shared", sandbox.token());
+        let cgroup = sandbox.manager().cgroups_path(&format!("{}-shared", sandbox.token()));
         let bundles = ["a", "b"].map(|name| {
             let bundle = Bundle::in_sandbox(&sandbox, name);
             bundle.set("/linux/cgroupsPath", cgroup.as_str()).args(&["sleep", "60"])

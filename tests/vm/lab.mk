@@ -1,7 +1,7 @@
 # The laboratory (tests/vm/README.md). Included by the Makefile.
 
 LAB := target/lab
-LAB_KERNELS ?= uml-stable uml-newest qemu-stable
+LAB_KERNELS ?= uml-stable uml-newest selinux qemu-stable
 # Those that `make test` takes where the machine itself has no systemd on cgroup v2.
 LAB_TEST_KERNELS ?= uml-stable uml-newest
 LAB_SHELL ?= uml-newest
@@ -52,7 +52,7 @@ $(lab_disk): tests/vm/build-rootfs tests/vm/settings $(shell find tests/vm/guest
 	tests/vm/build-rootfs
 
 # Built once; lab-clean fetches newer kernels.
-$(LAB)/kernels/%/.built: tests/vm/build-kernel tests/vm/unpack tests/vm/settings | lab-deps
+$(LAB)/kernels/%/.built: tests/vm/build-kernel tests/vm/unpack tests/vm/settings tests/vm/xstate.c | lab-deps
 	tests/vm/build-kernel $*
 
 ## Forget the disk and the kernels

@@ -8,6 +8,7 @@ a job that should have run left no result.
 import collections
 import json
 import pathlib
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as xml
@@ -16,6 +17,8 @@ import manifest
 import results
 
 OUTCOMES = ("passed", "failed", "skipped")
+JOB = re.compile(r"lab: (\S+) \.\.\.")  # what run_jobs.py says when it begins one
+LAST_WORDS = 8  # lines
 
 
 def main(lab: pathlib.Path, kernels: list[str]) -> int:
@@ -29,7 +32,7 @@ def main(lab: pathlib.Path, kernels: list[str]) -> int:
         out = share / "out"
         shutil.copytree(out, directory / kernel, ignore=shutil.ignore_patterns("*.json", "*.new"))
         jobs = manifest.selected(share / "in", kernel)
-        machines[kernel] = (facts(out), [result(out, job) for job in jobs])
+        machines[kernel] = (facts(out), [*death(out), *(result(out, job) for job in jobs)])
         junit(kernel, machines[kernel][1]).write(
             directory / f"{kernel}.xml", encoding="utf-8", xml_declaration=True
         )
@@ -49,11 +52,32 @@ def result(out: pathlib.Path, job: manifest.Job) -> dict:
     path = out / f"{job.name}.json"
     if path.exists():
         return json.loads(path.read_text())
-    console = (out / "console.log").read_text(errors="replace")
-    panics = [line for line in console.splitlines() if "Kernel panic" in line]
-    details = "no result; on the console: " + (panics or [results.last_line(console)])[0]
-    missing = vars(results.Test("(job)", "failed", details))
-    return {"name": job.name, "user": job.user, "seconds": 0.0, "tests": [missing]}
+    details = "no result; on the console: " + last_words(out / "console.log")
+    return unmeasured(job.name, job.user, results.Test("(job)", "failed", details))
+
+
+def death(out: pathlib.Path) -> list[dict]:
+    """That a machine died and was booted once more, as if it were a job, so that it is counted."""
+    console = out / "died.log"
+    if not console.exists():
+        return []
+    begun = JOB.findall(console.read_text(errors="replace"))
+    during = f"in {begun[-1]}" if begun else "before its first job"
+    details = f"the machine died {during} and was booted once more: {last_words(console)}"
+    return [unmeasured("(machine)", "", results.Test("(first boot)", "skipped", details))]
+
+
+def last_words(console: pathlib.Path) -> str:
+    """What a machine that died had to say: its panic, or the last lines at least."""
+    lines = [line.strip() for line in console.read_text(errors="replace").splitlines()]
+    lines = [line for line in lines if line and "lab: " not in line] or ["nothing"]
+    panics = [number for number, line in enumerate(lines) if "Kernel panic" in line]
+    first = panics[0] if panics else len(lines) - LAST_WORDS
+    return " | ".join(lines[max(first, 0) :][:LAST_WORDS])
+
+
+def unmeasured(name: str, user: str, test: results.Test) -> dict:
+    return {"name": name, "user": user, "seconds": 0.0, "tests": [vars(test)]}
 
 
 def junit(kernel: str, entries: list[dict]) -> xml.ElementTree:

@@ -38,12 +38,16 @@ def main() -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", SCRATCH], check=True)
     write(SHARE / "out" / "facts.json", facts())
     for job in manifest.selected(INPUT, kernel):
-        run(job)
+        if not result_of(job).exists():  # from before the machine died
+            run(job)
+    write(SHARE / "out" / "finished.json", {})
 
 
 def run(job: manifest.Job) -> None:
     print(f"lab: {job.name} ...", flush=True)
     log = SHARE / "out" / f"{job.name}.log"
+    if log.exists():
+        log.rename(log.with_suffix(".died.log"))
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -66,9 +70,13 @@ def run(job: manifest.Job) -> None:
         "seconds": round(seconds, 2),
         "tests": [dataclasses.asdict(test) for test in tests],
     }
-    write(SHARE / "out" / f"{job.name}.json", result)
+    write(result_of(job), result)
     failed = sum(test.outcome == "failed" for test in tests)
     print(f"lab: {job.name}: {len(tests)} tests, {failed} failed, {seconds:.1f} s", flush=True)
+
+
+def result_of(job: manifest.Job) -> pathlib.Path:
+    return SHARE / "out" / f"{job.name}.json"
 
 
 def service(job: manifest.Job) -> list[str]:

@@ -3,7 +3,6 @@
 use super::*;
 use crate::plan::cgroup::{Invalid, Missing};
 use std::borrow::Cow;
-use std::time::Duration;
 
 /// A tree of directories with the files that the kernel would make.
 struct Fake(tempfile::TempDir);
@@ -176,4 +175,20 @@ fn freezing_that_is_late_is_taken_back() {
     let error = unified.freeze(soon()).unwrap_err();
     assert!(matches!(error, Error::Late { action: "freeze", .. }), "{error}");
     assert_eq!(fake.text("a/cgroup.freeze"), "0\n");
+}
+
+/// CG-41.
+#[test]
+fn a_cgroup_that_lists_nobody_is_empty() {
+    let fake = Fake::new(&[("", "", ""), ("a", "", "")]);
+    let unified = fake.unified("a");
+    let place = fake.0.path().join("a");
+    std::fs::write(place.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+    std::fs::write(place.join("cgroup.kill"), "").unwrap();
+    let later = Instant::now() + Duration::from_secs(60);
+    unified.kill_all(later).unwrap();
+    // One of another pid namespace has no number here.
+    std::fs::write(place.join("cgroup.procs"), "0\n").unwrap();
+    let error = unified.kill_all(soon()).unwrap_err();
+    assert!(matches!(error, Error::Survivors { .. }), "{error}");
 }
