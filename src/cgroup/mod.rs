@@ -95,12 +95,15 @@ pub struct Prepared {
     pub rules: Rules,
     /// What was asked for and has no effect.
     pub warnings: Vec<Warning>,
+    /// The locked directories in other hierarchies: as long as they are open, nobody else makes a
+    /// container there (CG-4).
+    _claims: Vec<OwnedFd>,
 }
 
 impl Prepared {
     /// One without warnings, that needs no rules.
     fn new(birth: Option<OwnedFd>, placement: Placement) -> Self {
-        Self { birth, placement, rules: Rules::Done, warnings: Vec::new() }
+        Self { birth, placement, rules: Rules::Done, warnings: Vec::new(), _claims: Vec::new() }
     }
 
     /// Whether a process that was born in [`Prepared::birth`] needs no [`Manager::place`].
