@@ -325,8 +325,8 @@ impl Unified {
         // By its whole path, for every look at a container asks.
         let path = self.tree.path().join("cgroup.freeze");
         let bytes = path.as_os_str().as_encoded_bytes();
-        let text = fd::PathBuffer::join(&[bytes])
-            .and_then(|path| read_file(fd::cwd(), path.as_c_str()));
+        let text =
+            fd::PathBuffer::join(&[bytes]).and_then(|path| read_file(fd::cwd(), path.as_c_str()));
         match text {
             Ok(text) => Ok(text.trim() == "1"),
             Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),

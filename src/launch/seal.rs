@@ -87,7 +87,8 @@ fn again(file: &OwnedFd) -> Result<std::convert::Infallible, Errno> {
 
 /// The strings of a file that lists them with a NUL behind each (proc_pid_cmdline(5)).
 fn kernel_list(path: &str) -> Result<Vec<CString>, Errno> {
-    let bytes = std::fs::read(path).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
     let strings = bytes.split_inclusive(|&byte| byte == 0);
     Ok(strings.filter_map(|s| CStr::from_bytes_with_nul(s).ok()).map(CStr::to_owned).collect())
 }
