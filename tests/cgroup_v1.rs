@@ -248,3 +248,28 @@ fn a_failed_preparation_leaves_nothing() {
     assert!(error.starts_with("/linux/resources/cpu/quota: write \"5\" to "), "{error}");
     assert_gone(&facts, &path);
 }
+
+/// CG-4: both have found it empty, in every hierarchy.
+#[test]
+fn of_two_containers_one_gets_the_cgroup() {
+    let Some(facts) = v1_host("claim") else { return };
+    // As on a host that mounts no v2 hierarchy: there only the v1 ones can be claimed.
+    let facts = CgroupFacts { unified: None, ..facts };
+    let path = path_of("claim");
+    let mut managers = [(); 2]
+        .map(|()| Manager::from_plan(plan(&facts, &path, PidsLimit::Absent, json!({}))).unwrap());
+    let prepared = managers[0].prepare().unwrap();
+    assert!(matches!(managers[1].prepare(), Err(Error::Claimed { .. })));
+    for dir in everywhere(&facts, &path) {
+        assert!(dir.exists(), "{} was taken away", dir.display());
+    }
+    drop(prepared);
+    // A child of another test may hold the lock until it executes its program.
+    let late = soon();
+    while let Err(error) = managers[1].prepare() {
+        assert!(matches!(error, Error::Claimed { .. }) && Instant::now() < late, "{error}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    managers[0].remove(soon()).unwrap();
+    assert_gone(&facts, &path);
+}

@@ -93,12 +93,15 @@ pub struct Prepared {
     pub placement: Placement,
     /// Whether device rules are in force.
     pub rules: Rules,
+    /// The locked directories in other hierarchies: as long as they are open, nobody else makes a
+    /// container there (CG-4).
+    _claims: Vec<OwnedFd>,
 }
 
 impl Prepared {
     /// One that needs no rules.
     fn new(birth: Option<OwnedFd>, placement: Placement) -> Self {
-        Self { birth, placement, rules: Rules::Done }
+        Self { birth, placement, rules: Rules::Done, _claims: Vec::new() }
     }
 
     /// Whether a process that was born in [`Prepared::birth`] needs no [`Manager::place`].

@@ -8,11 +8,11 @@ use super::{Error, Placement, Prepared};
 use crate::deadlines::milliseconds;
 use crate::plan::cgroup::scope::{Bus, Property, Scope, Value, of_writes};
 use crate::plan::cgroup::{CgroupPlan, Place, Write};
-use crate::sys::socket;
+use crate::sys::{Errno, socket};
 use std::cell::Cell;
+use std::ffi::CString;
 use std::os::fd::AsFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// How long systemd may take to start or stop a scope, also when it is busy.
@@ -136,7 +136,9 @@ impl Unit {
         if self.silent.get() {
             return Err(failed(BusError::Late { action: "connect" }));
         }
-        let connected = connect(self.bus).and_then(|stream| ServiceManager::new(stream, deadline));
+        let deadline = deadline.min(Instant::now() + WELCOME);
+        let connected =
+            connect(self.bus, deadline).and_then(|stream| ServiceManager::new(stream, deadline));
         self.silent.set(matches!(connected, Err(BusError::Late { .. })));
         connected.map_err(failed)
     }
@@ -162,7 +164,6 @@ impl Unit {
 
 impl ServiceManager {
     fn new(stream: UnixStream, deadline: Instant) -> Result<Self, BusError> {
-        let deadline = deadline.min(Instant::now() + WELCOME);
         let mut connection = Connection::new(stream, deadline)?;
         connection.call(BUS, "Hello", "", &[], deadline)?;
         let mut rule = Encoder::default();
@@ -270,7 +271,7 @@ fn write_properties<'p>(body: &mut Encoder, properties: impl Iterator<Item = &'p
     });
 }
 
-fn connect(bus: Bus) -> Result<UnixStream, BusError> {
+fn connect(bus: Bus, deadline: Instant) -> Result<UnixStream, BusError> {
     let address = match bus {
         Bus::System => std::env::var("DBUS_SYSTEM_BUS_ADDRESS")
             .unwrap_or_else(|_| "unix:path=/run/dbus/system_bus_socket".to_owned()),
@@ -281,7 +282,7 @@ fn connect(bus: Bus) -> Result<UnixStream, BusError> {
     };
     let mut last = None;
     for one in address.split(';').filter(|one| !one.is_empty()) {
-        match connect_to(one) {
+        match connect_to(one, deadline) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = Some(error),
         }
@@ -289,28 +290,31 @@ fn connect(bus: Bus) -> Result<UnixStream, BusError> {
     Err(last.unwrap_or(BusError::Address { address }))
 }
 
-fn connect_to(address: &str) -> Result<UnixStream, BusError> {
+/// A bus whose queue is full is not waited for without end.
+fn connect_to(address: &str, deadline: Instant) -> Result<UnixStream, BusError> {
     let unsupported = || BusError::Address { address: address.to_owned() };
-    let failed = |cause| BusError::Connect { address: address.to_owned(), cause };
+    let failed = |errno| BusError::Connect {
+        address: address.to_owned(),
+        cause: std::io::Error::from_raw_os_error(errno as i32),
+    };
     let pairs = address.strip_prefix("unix:").ok_or_else(unsupported)?;
     for (key, value) in pairs.split(',').filter_map(|pair| pair.split_once('=')) {
         let name = unescape(value).ok_or_else(unsupported)?;
-        let peer = match key {
-            "path" => return connect_by_path(name).map_err(failed),
-            "abstract" => SocketAddr::from_abstract_name(name).map_err(failed)?,
+        let name = match key {
+            "path" => name,
+            "abstract" => format!("@{name}"),
             _ => continue,
         };
-        return UnixStream::connect_addr(&peer).map_err(failed);
+        let name = CString::new(name).map_err(|_| unsupported())?;
+        // Of the socket none would be for ever.
+        let left = milliseconds(deadline.saturating_duration_since(Instant::now())).max(1);
+        return match socket::connect_by_name(&name, socket::Kind::Stream, left) {
+            Ok(stream) => Ok(UnixStream::from(stream)),
+            Err(Errno::EAGAIN) => Err(BusError::Late { action: "connect" }),
+            Err(errno) => Err(failed(errno)),
+        };
     }
     Err(unsupported())
-}
-
-/// A bus whose queue is full is not waited for without end.
-fn connect_by_path(path: String) -> std::io::Result<UnixStream> {
-    let path = std::ffi::CString::new(path)?;
-    socket::connect_within(&path, socket::Kind::Stream, milliseconds(PATIENCE))
-        .map(UnixStream::from)
-        .map_err(|errno| std::io::Error::from_raw_os_error(errno as i32))
 }
 
 /// Undoes the `%XX` of an address.
@@ -579,7 +583,7 @@ mod tests {
         // The file is there a moment before anybody listens behind it.
         let address = format!("unix:path={}", socket.display());
         let stream = loop {
-            match connect_to(&address) {
+            match connect_to(&address, late) {
                 Err(_) if Instant::now() < late => std::thread::sleep(Duration::from_millis(5)),
                 other => break other.unwrap(),
             }
@@ -592,11 +596,38 @@ mod tests {
         );
     }
 
+    /// CG-50
+    #[test]
+    fn a_bus_whose_queue_is_full_is_not_waited_for() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::{SocketAddr, UnixListener};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus");
+        let name = format!("cloison-test-{}", std::process::id());
+        let abstract_one = SocketAddr::from_abstract_name(&name).unwrap();
+        for (listener, address) in [
+            (UnixListener::bind(&path), format!("unix:path={}", path.display())),
+            (UnixListener::bind_addr(&abstract_one), format!("unix:abstract={name}")),
+        ] {
+            let _listener = listener.unwrap();
+            let began = Instant::now();
+            let soon = || Instant::now() + Duration::from_millis(100);
+            // The standard library lets 4096 wait.
+            let waiting: Vec<_> =
+                (0..5000).map_while(|_| connect_to(&address, soon()).ok()).collect();
+            assert!(!waiting.is_empty(), "{address}");
+            let late = connect_to(&address, soon());
+            assert!(matches!(late, Err(BusError::Late { .. })), "{late:?}");
+            assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        }
+    }
+
     #[test]
     fn addresses_of_other_kinds_are_refused() {
-        assert!(matches!(connect_to("tcp:host=x"), Err(BusError::Address { .. })));
-        assert!(matches!(connect_to("unix:tmpdir=/x"), Err(BusError::Address { .. })));
-        assert!(matches!(connect_to("unix:path=/nonexistent"), Err(BusError::Connect { .. })));
+        let reach = |address| connect_to(address, Instant::now() + PATIENCE);
+        assert!(matches!(reach("tcp:host=x"), Err(BusError::Address { .. })));
+        assert!(matches!(reach("unix:tmpdir=/x"), Err(BusError::Address { .. })));
+        assert!(matches!(reach("unix:path=/nonexistent"), Err(BusError::Connect { .. })));
         assert_eq!(unescape("/a%2Fb").as_deref(), Some("/a/b"));
         assert_eq!(unescape("/a%2"), None);
     }

@@ -141,11 +141,14 @@ impl Legacy {
         match result {
             Ok(()) => {
                 let birth = born.map(|(dir, _)| dir);
-                Ok(Prepared::new(birth, Placement::AfterClone))
+                let claims = made.into_iter().map(|(_, claim, _)| claim).collect();
+                Ok(Prepared { _claims: claims, ..Prepared::new(birth, Placement::AfterClone) })
             }
             Err(error) => {
-                for dir in made {
-                    unmake(dir);
+                for (dir, _, found) in &made {
+                    if *found == Found::Nothing {
+                        unmake(dir);
+                    }
                 }
                 if let (Some(unified), Some((_, found))) = (&self.unified, born) {
                     unified.unmake(found);
@@ -155,20 +158,19 @@ impl Legacy {
         }
     }
 
+    /// All in the same order, so that of two that want the same cgroup one is first everywhere.
     fn make<'a>(
         &'a self,
         plan: Option<&CgroupPlan>,
-        made: &mut Vec<&'a Dir>,
+        made: &mut Vec<(&'a Dir, OwnedFd, Found)>,
         born: &mut Option<(OwnedFd, Found)>,
     ) -> Result<(), Error> {
         for dir in &self.dirs {
             let root = dir.tree.open_mount()?;
-            let (_, found) = dir.tree.make(root.as_fd()).inspect_err(|_| {
+            let (claim, found) = dir.tree.make(root.as_fd()).inspect_err(|_| {
                 dir.tree.remove_ancestors(root.as_fd());
             })?;
-            if found == Found::Nothing {
-                made.push(dir);
-            }
+            made.push((dir, claim, found));
             if dir.has("cpuset") {
                 inherit_cpuset(&dir.tree.record);
             }

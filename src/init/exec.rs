@@ -8,6 +8,7 @@ use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::convert::Infallible;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// The first candidate that the program's user may execute. The search is done at create, so
 /// that create can tell what start could not do.
@@ -53,6 +54,9 @@ pub(super) fn report_ready(link: BorrowedFd<'_>) -> Result<(), Failure> {
 /// How long a connection to the gate may say nothing, in milliseconds.
 const SILENCE: u32 = 1000;
 
+/// How long init waits before it tries to accept a connection again.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Waits until somebody starts the program, and leaves in `link` whom to tell when that fails.
 pub(super) fn await_start(
     launcher: BorrowedFd<'_>,
@@ -70,11 +74,15 @@ pub(super) fn await_start(
     let Some(gate) = gate else { return Err(Failure::new(step, 0, Errno::EBADF)) };
     fd::close_from_except(launcher.as_raw_fd(), &[gate.as_raw_fd()]).at(step, 0)?;
     loop {
-        let connection = socket::accept(gate.as_fd()).at(step, 0)?;
+        // While nobody has come in, nobody could be told why init has ended: what it lacks now
+        // (descriptors, memory) it may have in a moment, and whoever starts it has a deadline.
+        let Ok(connection) = socket::accept(gate.as_fd()) else {
+            std::thread::sleep(PAUSE);
+            continue;
+        };
         // A connection without a word only asks whether init is still waiting; one that stays
         // silent keeps nobody else out for long.
-        let spoken = fd::poll_in([connection.as_fd()], Some(SILENCE)).at(step, 0)?;
-        if spoken != [true] {
+        if let Ok([false]) = fd::poll_in([connection.as_fd()], Some(SILENCE)) {
             continue;
         }
         if let Ok(Some(ToInit::Start)) = ToInit::receive(connection.as_fd()) {

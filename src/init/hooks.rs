@@ -1,7 +1,7 @@
 //! Hooks that run in the container (runtime.md, Lifecycle; config.md, POSIX-platform Hooks).
 
 use crate::sys::process::{Exit, StringArray, getpid};
-use crate::sys::spawn::{self, Outcome, Program};
+use crate::sys::spawn::{self, Outcome, Program, Tail};
 use crate::sys::{self, Errno, fd};
 use crate::wire::{Failure, REMARK, Step};
 use std::ffi::CString;
@@ -66,45 +66,38 @@ pub enum Fault {
 }
 
 impl Hook {
-    /// Runs the hook and waits for it; its last output comes back in `tail`, with its length.
+    /// Runs the hook and waits for it; the last of its output comes back in `tail`.
     ///
     /// # Errors
     /// Why it counts as failed.
-    pub fn run(
+    pub fn run<const N: usize>(
         &self,
         state: &StateText,
         pid: i32,
-        tail: &mut [u8],
-        tail_len: &mut usize,
+        tail: &mut Tail<N>,
     ) -> Result<(), Fault> {
-        *tail_len = 0;
         let input = state.file(pid).map_err(Fault::Errno)?;
-        // A file again: a hook that leaves a child behind with this descriptor blocks nobody.
-        let output = fd::memfd(c"output").map_err(Fault::Errno)?;
         let program = Program {
             path: &self.path,
             args: &self.args,
             env: &self.env,
             input: input.as_fd(),
-            output: output.as_fd(),
             timeout: self.timeout,
         };
-        let fault = match spawn::run(&program).map_err(Fault::Errno)? {
-            Outcome::Exited(Exit::Code(0)) => return Ok(()),
-            Outcome::Exited(exit) => Fault::Exited(exit),
-            Outcome::TimedOut => Fault::TimedOut,
-            Outcome::NotExecuted(errno) => Fault::NotExecuted(errno),
-        };
-        *tail_len = fd::read_tail(output.as_fd(), tail).unwrap_or(0);
-        Err(fault)
+        match spawn::run(&program, tail).map_err(Fault::Errno)? {
+            Outcome::Exited(Exit::Code(0)) => Ok(()),
+            Outcome::Exited(exit) => Err(Fault::Exited(exit)),
+            Outcome::TimedOut => Err(Fault::TimedOut),
+            Outcome::NotExecuted(errno) => Err(Fault::NotExecuted(errno)),
+        }
     }
 }
 
 /// Runs the hooks one after the other; the first that fails ends it.
 pub(super) fn run_all((hooks, state): &(Vec<Hook>, StateText), step: Step) -> Result<(), Failure> {
     for (index, hook) in hooks.iter().enumerate() {
-        let (mut tail, mut len) = ([0; REMARK - 16], 0);
-        hook.run(state, getpid(), &mut tail, &mut len).map_err(|fault| {
+        let mut tail = Tail::<{ REMARK - 16 }>::default();
+        hook.run(state, getpid(), &mut tail).map_err(|fault| {
             let (errno, prefix, number) = match fault {
                 Fault::Errno(errno) | Fault::NotExecuted(errno) => (errno, &b""[..], None),
                 Fault::TimedOut => (Errno::ETIMEDOUT, &b""[..], None),
@@ -118,8 +111,9 @@ pub(super) fn run_all((hooks, state): &(Vec<Hook>, StateText), step: Step) -> Re
             let mut remark = fd::PathBuffer::default();
             let digits = number.map(|n| fd::Decimal::new(u64::from(n)));
             let digits = digits.as_ref().map_or(&b""[..], |d| d.as_bytes());
-            let separator: &[u8] = if number.is_some() && len > 0 { b": " } else { b"" };
-            for part in [prefix, digits, separator, &tail[..len]] {
+            let said = tail.as_bytes();
+            let separator: &[u8] = if number.is_some() && !said.is_empty() { b": " } else { b"" };
+            for part in [prefix, digits, separator, said] {
                 // A NUL in the hook's output cuts the remark short, nothing else.
                 if remark.push(part).is_err() {
                     break;

@@ -8,6 +8,7 @@ use crate::plan::Plan;
 use crate::plan::hooks::{Hook as Planned, Point, Pointer};
 use crate::state::{HookRecord, Record, Status};
 use crate::sys::process::{Exit, StringArray};
+use crate::sys::spawn::Tail;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
@@ -74,8 +75,8 @@ pub(super) fn run_all(
 }
 
 fn run(hook: &Hook, pointer: Pointer, state: &StateText, pid: i32) -> Result<(), HookError> {
-    let (mut tail, mut len) = ([0; 1024], 0);
-    hook.run(state, pid, &mut tail, &mut len).map_err(|fault| {
+    let mut tail = Tail::<1024>::default();
+    hook.run(state, pid, &mut tail).map_err(|fault| {
         let mut why = match fault {
             Fault::Errno(errno) => format!("run the hook: {}", describe(errno)),
             Fault::NotExecuted(errno) => format!("execute the hook: {}", describe(errno)),
@@ -85,7 +86,7 @@ fn run(hook: &Hook, pointer: Pointer, state: &StateText, pid: i32) -> Result<(),
                 format!("killed after its timeout of {} ms", hook.timeout.unwrap_or_default())
             }
         };
-        let output = String::from_utf8_lossy(&tail[..len]);
+        let output = String::from_utf8_lossy(tail.as_bytes());
         if !output.trim().is_empty() {
             why = format!("{why}: {}", output.trim());
         }

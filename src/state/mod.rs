@@ -20,7 +20,8 @@ pub use record::{HookRecord, InitRecord, ListenerRecord, Record};
 pub use status::Status;
 
 use crate::id::ContainerId;
-use crate::sys::{Errno, fd, process, socket};
+use crate::sys::socket::{self, AtOnce};
+use crate::sys::{Errno, fd, process};
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -104,6 +105,17 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         cause: String,
+    },
+    /// The first process does not look who is at the gate.
+    #[error(
+        "start container {id}: its first process has accepted nobody at its gate for {seconds} s \
+         (see --deadline setup)"
+    )]
+    Crowded {
+        /// Name of the container.
+        id: ContainerId,
+        /// How long was waited.
+        seconds: u64,
     },
     /// Whether the container is paused.
     #[error("container {id}: ask whether it is paused")]
@@ -338,16 +350,28 @@ impl Entry {
     /// Connects to the gate; `None` when nobody waits behind it.
     ///
     /// # Errors
-    /// [`Error::File`].
-    pub fn connect_to_gate(&self) -> Result<Option<OwnedFd>, Error> {
-        match self
-            .gate_path()
-            .and_then(|path| socket::connect(path.as_c_str(), socket::Kind::Packet))
-        {
-            Ok(connection) => Ok(Some(connection)),
-            Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(None),
-            Err(source) => Err(self.failed("connect to", "gate")(source)),
+    /// [`Error::Crowded`] when others are before it all the time; [`Error::File`].
+    pub fn connect_to_gate(&self, patience: Duration) -> Result<Option<OwnedFd>, Error> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.ask_at_gate()? {
+                AtOnce::Connected(connection) => return Ok(Some(connection)),
+                AtOnce::Nobody => return Ok(None),
+                AtOnce::Full if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                AtOnce::Full => {
+                    let seconds = patience.as_secs();
+                    return Err(Error::Crowded { id: self.id.clone(), seconds });
+                }
+            }
         }
+    }
+
+    fn ask_at_gate(&self) -> Result<AtOnce, Error> {
+        self.gate_path()
+            .and_then(|path| socket::connect_at_once(path.as_c_str()))
+            .map_err(self.failed("connect to", "gate"))
     }
 
     /// Whether somebody waits behind the gate, without going through it.
@@ -355,9 +379,8 @@ impl Entry {
     /// # Errors
     /// [`Error::File`].
     pub fn is_waited_at_gate(&self) -> Result<bool, Error> {
-        self.gate_path()
-            .and_then(|path| socket::is_listening(path.as_c_str()))
-            .map_err(self.failed("connect to", "gate"))
+        // Where there is a queue, somebody waits.
+        Ok(!matches!(self.ask_at_gate()?, AtOnce::Nobody))
     }
 
     /// Removes the gate: the container has been started.

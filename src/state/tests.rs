@@ -152,15 +152,18 @@ fn ids_are_listed_in_order() {
     assert_eq!(store.ids().unwrap(), [id("a"), id("b")]);
 }
 
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(10);
+
 #[test]
 fn a_gate_answers_only_while_somebody_listens() {
     let (_dir, store) = store();
     let entry = store.claim(&id("a")).unwrap();
-    assert!(entry.connect_to_gate().unwrap().is_none() && !entry.has_gate().unwrap());
+    assert!(entry.connect_to_gate(SOON).unwrap().is_none() && !entry.has_gate().unwrap());
     let gate = entry.listen_at_gate().unwrap();
-    assert!(entry.connect_to_gate().unwrap().is_some() && entry.has_gate().unwrap());
+    assert!(entry.connect_to_gate(SOON).unwrap().is_some() && entry.has_gate().unwrap());
     drop(gate);
-    assert!(entry.connect_to_gate().unwrap().is_none());
+    assert!(entry.connect_to_gate(SOON).unwrap().is_none());
     entry.remove_gate().unwrap();
     assert!(!entry.has_gate().unwrap());
 }
@@ -176,6 +179,8 @@ fn asking_at_a_gate_never_waits() {
     for _ in 0..64 {
         assert!(entry.is_waited_at_gate().unwrap());
     }
+    let crowded = entry.connect_to_gate(Duration::from_millis(50));
+    assert!(matches!(crowded, Err(Error::Crowded { .. })), "{crowded:?}");
     drop(gate);
     assert!(!entry.is_waited_at_gate().unwrap());
 }

@@ -166,7 +166,7 @@ unsafe fn call(number: i64, a: usize, b: usize, c: usize, d: usize, e: usize) ->
 mod tests {
     use super::*;
 
-    fn enters(words: &[&std::ffi::CStr]) -> bool {
+    fn enters(words: &[&CStr]) -> bool {
         let mut args: Vec<*const u8> = words.iter().map(|word| word.as_ptr().cast()).collect();
         args.push(std::ptr::null());
         may_enter(words.len(), args.as_ptr())

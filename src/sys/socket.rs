@@ -59,23 +59,27 @@ fn socket_with(kind: Kind, flags: i32) -> Result<OwnedFd> {
     own(unsafe { libc::socket(libc::AF_UNIX, kind | flags | libc::SOCK_CLOEXEC, 0) }.into())
 }
 
-/// Connects to the local socket at `path` (107 bytes at most).
+/// Connects to the local socket at `path` (107 bytes at most). Neither that nor any sending
+/// afterwards takes longer than `timeout` milliseconds (`SO_SNDTIMEO`).
 ///
 /// # Errors
-/// `ECONNREFUSED` when nobody listens there; others of connect(2).
-pub fn connect(path: &CStr, kind: Kind) -> Result<OwnedFd> {
-    connect_by(socket(kind)?, path)
+/// `EAGAIN` when the time is over, `ECONNREFUSED` when nobody listens there; others of connect(2).
+pub fn connect_within(path: &CStr, kind: Kind, timeout: u32) -> Result<OwnedFd> {
+    connect_to(address(path)?, kind, timeout)
 }
 
-/// As [`connect`], but neither it nor any sending afterwards takes longer than `timeout`
-/// milliseconds (`SO_SNDTIMEO`).
-///
-/// # Errors
-/// `EAGAIN` when the time is over; others as [`connect`].
-pub fn connect_within(path: &CStr, kind: Kind, timeout: u32) -> Result<OwnedFd> {
+fn connect_to(
+    (addr, len): (libc::sockaddr_un, libc::socklen_t),
+    kind: Kind,
+    timeout: u32,
+) -> Result<OwnedFd> {
     let socket = socket(kind)?;
     limit_sending(&socket, timeout)?;
-    connect_by(socket, path)
+    retry(|| {
+        // SAFETY: the address outlives the call and its length is right.
+        check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())
+    })?;
+    Ok(socket)
 }
 
 fn limit_sending(socket: &OwnedFd, timeout: u32) -> Result<()> {
@@ -94,28 +98,32 @@ fn limit_sending(socket: &OwnedFd, timeout: u32) -> Result<()> {
     check(ret.into()).map(drop)
 }
 
-fn connect_by(socket: OwnedFd, path: &CStr) -> Result<OwnedFd> {
-    let (addr, len) = address(path)?;
-    retry(|| {
-        // SAFETY: the address outlives the call and its length is right.
-        check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())
-    })?;
-    Ok(socket)
+/// What comes of a connection without waiting.
+#[derive(Debug)]
+pub enum AtOnce {
+    /// There is one, which never waits either.
+    Connected(OwnedFd),
+    /// So many have connected that the next one has to wait.
+    Full,
+    /// Nobody listens.
+    Nobody,
 }
 
-/// Whether anybody listens for packets at `path`, by a connection that says nothing. Never waits,
-/// also where so many have connected that the next one would have to.
+/// Connects to the packet socket at `path` if that can be had at once.
 ///
 /// # Errors
-/// Those of connect(2) but the ones that mean no.
-pub fn is_listening(path: &CStr) -> Result<bool> {
+/// Those of connect(2) that are no answer.
+pub fn connect_at_once(path: &CStr) -> Result<AtOnce> {
     let (addr, len) = address(path)?;
     let socket = socket_with(Kind::Packet, libc::SOCK_NONBLOCK)?;
-    // SAFETY: the address outlives the call and its length is right.
-    let ret = unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) };
-    match check(ret.into()) {
-        Ok(_) | Err(Errno::EAGAIN) => Ok(true),
-        Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(false),
+    let connected = retry(|| {
+        // SAFETY: the address outlives the call and its length is right.
+        check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())
+    });
+    match connected {
+        Ok(_) => Ok(AtOnce::Connected(socket)),
+        Err(Errno::EAGAIN) => Ok(AtOnce::Full),
+        Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(AtOnce::Nobody),
         Err(errno) => Err(errno),
     }
 }
@@ -132,25 +140,19 @@ pub fn bind_datagram(path: &CStr) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Connects a datagram socket to the address that a service manager names: a path, or after an
-/// `@` a name without one (sd_notify(3)). No sending takes longer than `timeout` milliseconds.
+/// As [`connect_within`], to an address as service managers name theirs: a path, or after an `@` a
+/// name without one (sd_notify(3)).
 ///
 /// # Errors
 /// As [`connect_within`].
-pub fn connect_to_manager(name: &CStr, timeout: u32) -> Result<OwnedFd> {
-    let socket = socket(Kind::Datagram)?;
-    limit_sending(&socket, timeout)?;
+pub fn connect_by_name(name: &CStr, kind: Kind, timeout: u32) -> Result<OwnedFd> {
     let (mut addr, mut len) = address(name)?;
     if name.to_bytes().first() == Some(&b'@') {
         addr.sun_path[0] = 0;
         // Such a name has no NUL at its end (unix(7)).
         len -= 1;
     }
-    retry(|| {
-        // SAFETY: the address outlives the call and its length is right.
-        check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())
-    })?;
-    Ok(socket)
+    connect_to((addr, len), kind, timeout)
 }
 
 /// A packet socket that listens at `path`, which must not exist yet.

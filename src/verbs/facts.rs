@@ -144,6 +144,7 @@ fn of_state(error: &state::Error) -> Facts {
         Error::Exposed { path, .. } => Facts { path: Some(path.clone()), ..code("STATE_EXPOSED") },
         Error::Paused { source, .. } => of_cgroup(source),
         Error::Busy { .. } => code("BUSY"),
+        Error::Crowded { .. } => code("LATE"),
     }
 }
 

@@ -104,7 +104,7 @@ impl Readiness {
     /// on; returns once it has read that.
     fn tell(&self, main_pid: i32) -> Result<(), Errno> {
         let patience = milliseconds(self.deadlines.socket);
-        let manager = socket::connect_to_manager(&self.manager, patience)?;
+        let manager = socket::connect_by_name(&self.manager, socket::Kind::Datagram, patience)?;
         socket::send(manager.as_fd(), READY, None)?;
         socket::send(manager.as_fd(), format!("MAINPID={main_pid}").as_bytes(), None)?;
         // A manager must not find the sender gone before it has looked whose message it is: it

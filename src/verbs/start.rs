@@ -49,7 +49,7 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
         return Err(Error::status("/process: missing, there is no program to start"));
     }
     context.timing.done(Phase::State);
-    let (Some(gate), Some(pidfd)) = (entry.connect_to_gate()?, pidfd) else {
+    let (Some(gate), Some(pidfd)) = (entry.connect_to_gate(context.deadlines.setup)?, pidfd) else {
         return Err(Error::status("cannot start a container that has stopped"));
     };
     let readiness = Readiness::listen(&entry, context.deadlines)?;

@@ -25,6 +25,7 @@ pub fn fitting(number: i64) -> &'static [Errno] {
         | libc::SYS_set_robust_list
         | libc::SYS_restart_syscall
         // They fail for arguments that are wrong, and for nothing else.
+        | libc::SYS_capget
         | libc::SYS_rt_sigaction
         | libc::SYS_rt_sigprocmask => &[],
         libc::SYS_getrandom => &[EINTR],

@@ -11,6 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::errors;
+
 /// Longest time that a command may take. Longer than every deadline that a
 /// verb has for ends and locks: what takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -191,13 +193,17 @@ impl Tracer {
             return;
         }
         let calls = &mut self.trace.calls[tracee.process];
+        let number = regs.orig_rax.cast_signed();
         let hit = self.target.is_some_and(|target| {
-            target.process == tracee.process && target.n == calls.len() && self.trace.hit.is_none()
+            // Not every time the same call is the n-th.
+            let fits = match target.blow {
+                Blow::Kill => true,
+                Blow::Fail(errno) => errors::fitting(number).contains(&errno),
+            };
+            let here = target.process == tracee.process && target.n == calls.len();
+            here && fits && self.trace.hit.is_none()
         });
-        let call = Call {
-            number: regs.orig_rax.cast_signed(),
-            path: if hit { path_of(pid, &regs) } else { None },
-        };
+        let call = Call { number, path: if hit { path_of(pid, &regs) } else { None } };
         calls.push(call.clone());
         let Some(target) = self.target.filter(|_| hit) else { return };
         self.trace.hit = Some(call.clone());

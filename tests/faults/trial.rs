@@ -11,7 +11,7 @@ use super::{errors, names};
 /// What came of a trial.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The call was not made this time.
+    /// The call was not made this time, or another one was in its place.
     NotReached,
     /// The verb was killed, or has failed as it should.
     Refused(Sentence),
@@ -71,6 +71,15 @@ impl Theatre {
         self.stage.take().unwrap_or_else(|| Stage::new(self.verb, self.shape))
     }
 
+    /// A new one whose image is as a run leaves it, which is what the expected outcome comes from.
+    fn stage_like_the_first(&self) -> Stage {
+        let stage = Stage::new(self.verb, self.shape);
+        let seen = play(&stage, None);
+        let _ = stage.done();
+        let _ = self.clean_up(&stage, &seen);
+        stage
+    }
+
     /// Every trial that there is: first all kills, then all errors.
     pub fn targets(&self) -> (Vec<Target>, Vec<Target>) {
         let (mut kills, mut faults) = (Vec::new(), Vec::new());
@@ -86,7 +95,7 @@ impl Theatre {
 
     /// Makes one trial.
     pub fn attempt(&mut self, target: Target) -> (Verdict, String) {
-        let stage = self.stage();
+        let stage = self.stage.take().unwrap_or_else(|| self.stage_like_the_first());
         let tried = catch_unwind(AssertUnwindSafe(|| {
             let seen = play(&stage, Some(target));
             let verdict = self.judge(&stage, target, &seen);
@@ -226,7 +235,10 @@ fn play(stage: &Stage, target: Option<Target>) -> Trace {
     reap();
     stage.prepare();
     let others = stage.others();
-    trace(stage.spawn(), &others, target)
+    let seen = trace(stage.spawn(), &others, target);
+    // One that was born at the end of the trace stands still, with everything it has inherited.
+    reap();
+    seen
 }
 
 fn describe(stage: &Stage, target: Target, seen: &Trace) -> String {

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use serde_json::json;
 
@@ -23,6 +25,9 @@ super::harness::tests![
     a_pidfd_socket_that_nobody_serves,
     a_seccomp_agent_that_does_not_answer,
     an_init_that_does_not_go_on,
+    a_gate_that_others_crowd,
+    an_ancestor_that_stays_frozen,
+    a_process_that_does_not_die,
     a_program_that_is_never_ready,
     a_service_manager_that_does_not_read,
     a_log_that_nobody_reads,
@@ -144,6 +149,57 @@ fn an_init_that_does_not_go_on() -> Outcome {
     let wanted = format!("wait for process {} to execute its program", container.pid);
     gives_up(container.bundle(), &line, &wanted);
     container.becomes("stopped");
+    Ok(())
+}
+
+/// Whoever asks for the state stands in the queue, too.
+fn a_gate_that_others_crowd() -> Outcome {
+    needs::cloison()?;
+    let container = Bundle::new().create();
+    let init = Pid::from_raw(container.pid);
+    kill(init, Signal::SIGSTOP).expect("stop init");
+    for _ in 0..40 {
+        assert_eq!(container.status(), "created");
+    }
+    let line = ["--deadline", "setup=0.3", "start", container.id()];
+    gives_up(container.bundle(), &line, "has accepted nobody at its gate");
+    kill(init, Signal::SIGCONT).expect("let init go on");
+    assert_eq!(container.status(), "created");
+    container.start();
+    Ok(())
+}
+
+fn an_ancestor_that_stays_frozen() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().args(&["sleep", "60"]);
+    let parent = format!("{}-parent", bundle.id());
+    let bundle = bundle.set("/linux/cgroupsPath", format!("/{parent}/in"));
+    let container = bundle.start();
+    let freeze = |how: &str| {
+        let file = format!("/sys/fs/cgroup/{parent}/cgroup.freeze");
+        std::fs::write(file, how).expect("freeze or thaw");
+    };
+    container.verb("pause", &[], &[]).ok();
+    freeze("1");
+    let line = ["--deadline", "freeze=0.3", "resume", container.id()];
+    gives_up(container.bundle(), &line, "/in");
+    freeze("0");
+    assert_eq!(container.status(), "running");
+    Ok(())
+}
+
+/// Its tracer holds it at its end, where not even SIGKILL reaches it any more.
+fn a_process_that_does_not_die() -> Outcome {
+    needs::cloison()?;
+    let container = Bundle::new().args(&["sleep", "60"]).start();
+    let init = Pid::from_raw(container.pid);
+    ptrace::seize(init, ptrace::Options::PTRACE_O_TRACEEXIT).expect("seize");
+    let line = ["--deadline", "end=0.3", "delete", "--force", container.id()];
+    let wanted = format!("process {init} of the container has not ended");
+    gives_up(container.bundle(), &line, &wanted);
+    waitpid(init, Some(WaitPidFlag::__WALL)).expect("wait for its stop");
+    ptrace::detach(init, None).expect("detach");
+    container.verb("delete", &["--force"], &[]).ok();
     Ok(())
 }
 

@@ -28,6 +28,8 @@ tests![
     a_hook_need_not_read_its_input,
     a_hooks_children_are_not_waited_for,
     a_hooks_error_is_shown,
+    a_hook_may_write_as_much_as_it_likes,
+    a_hook_that_writes_for_ever_is_killed,
 ];
 
 /// All kinds, in the order in which they run.
@@ -343,5 +345,28 @@ fn a_hooks_error_is_shown() -> Outcome {
     needs::other_than("crun", "sends a hook's output to /dev/null")?;
     let bundle = Bundle::new().hook("createRuntime", "echo what went wrong >&2; exit 7");
     bundle.try_create().refused().complains("what went wrong").complains("7");
+    Ok(())
+}
+
+/// LIFE-11: nothing that could fill up takes it.
+fn a_hook_may_write_as_much_as_it_likes() -> Outcome {
+    needs::cloison()?;
+    for kind in ["createRuntime", "createContainer", "startContainer"] {
+        let script = "[ -p /dev/stdout ] && head -c 50000000 /dev/zero || exit 9";
+        Bundle::new().hook(kind, script).run().ok();
+    }
+    Ok(())
+}
+
+fn a_hook_that_writes_for_ever_is_killed() -> Outcome {
+    needs::cloison()?;
+    for kind in ["createRuntime", "createContainer"] {
+        let hook =
+            json!({"path": "/bin/sh", "args": ["sh", "-c", "exec yes output"], "timeout": 1});
+        let bundle = Bundle::new().push(&format!("/hooks/{kind}"), hook);
+        let began = Instant::now();
+        bundle.is_refused();
+        assert!(began.elapsed() < Duration::from_secs(8), "{kind} took {:?}", began.elapsed());
+    }
     Ok(())
 }

@@ -19,6 +19,7 @@ tests![
     containers_under_different_roots_do_not_know_each_other,
     start_of_a_running_container_is_an_error,
     start_of_a_stopped_container_is_an_error,
+    an_init_that_lacks_descriptors_goes_on_waiting,
     of_two_starts_one_wins,
     of_two_creates_one_wins,
     kill_sends_sigterm_unless_told,
@@ -112,6 +113,26 @@ fn start_of_a_stopped_container_is_an_error() -> Outcome {
     container.wait();
     container.verb("start", &[], &[]).refused();
     assert_eq!(container.status(), "stopped");
+    Ok(())
+}
+
+/// What it lacks in this moment is no reason to end, when nobody could be told why.
+fn an_init_that_lacks_descriptors_goes_on_waiting() -> Outcome {
+    needs::cloison()?;
+    let container = Bundle::new().sh("echo started; sleep 60").create();
+    let allow = |soft: &str| {
+        let pid = container.pid.to_string();
+        let limit = format!("--nofile={soft}:");
+        let status = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(status.expect("run prlimit").success());
+    };
+    allow("0");
+    let start = container.bundle().sandbox().runtime(&["start", container.id()]).spawn();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(container.alive());
+    allow("1024");
+    start.finish().ok();
+    container.says("started");
     Ok(())
 }
 

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Bundle, Container, Finished, Outcome, Running, Sandbox, eventually, needs};
+use crate::harness::{
+    Bundle, Container, Finished, Outcome, Running, Sandbox, eventually, needs, on_host_hierarchies,
+};
 
 super::harness::tests![
     create_against_delete,
     create_against_create_in_one_cgroup,
+    v1_create_against_create_in_one_cgroup,
     start_against_kill,
     start_against_delete,
     two_forced_deletes,
@@ -85,6 +88,18 @@ fn create_against_delete() -> Outcome {
 fn create_against_create_in_one_cgroup() -> Outcome {
     needs::other_than("runc", "lets two containers share a cgroup")?;
     needs::other_than("crun", "lets two containers share a cgroup")?;
+    creates_meet_in_one_cgroup();
+    Ok(())
+}
+
+fn v1_create_against_create_in_one_cgroup() -> Outcome {
+    needs::cloison()?;
+    needs::v1_controller("pids")?;
+    on_host_hierarchies(creates_meet_in_one_cgroup);
+    Ok(())
+}
+
+fn creates_meet_in_one_cgroup() {
     for ahead in head_starts(scale(4, 40)) {
         let sandbox = Sandbox::new();
         let cgroup = sandbox.manager().cgroups_path(&format!("{}-shared", sandbox.token()));
@@ -106,7 +121,6 @@ fn create_against_create_in_one_cgroup() -> Outcome {
         sandbox.runtime(&["start", bundles[winner].id()]).finish().ok();
         assert!(state(winner).ok().stdout.contains("running"));
     }
-    Ok(())
 }
 
 fn start_against_kill() -> Outcome {

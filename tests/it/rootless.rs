@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::harness::{
     Bundle, Finished, Outcome, copy_program, needs, replace_by_link, runtime_path, tests,
+    write_program,
 };
 
 tests![
@@ -18,6 +19,7 @@ tests![
     the_hosts_devices_are_bound,
     the_root_of_the_container_may_have_another_number,
     other_ids_need_a_helper,
+    a_helper_has_a_deadline,
     a_helper_maps_other_ids,
     the_administrators_helpers_map_subordinate_ids,
     supplementary_groups_are_refused,
@@ -129,6 +131,21 @@ fn other_ids_need_a_helper() -> Outcome {
         .refused()
         .complains("/linux/gidMappings: newgidmap is not installed")
         .complains("12345");
+    Ok(())
+}
+
+fn a_helper_has_a_deadline() -> Outcome {
+    user_namespaces()?;
+    needs::cloison()?;
+    let bundle = of_two_ranges(bundle());
+    bundle.write();
+    let helpers = bundle.host_dir("helpers");
+    write_program(&helpers.join("newgidmap"), "#!/bin/sh\nexec /bin/sleep 60\n");
+    let dir = bundle.dir();
+    let line = ["--deadline", "hook=0.3", "run", "--bundle", dir.to_str().unwrap(), bundle.id()];
+    let refusal = bundle.sandbox().runtime(&line).user(USER).env("PATH", &helpers).finish();
+    refusal.refused().complains("newgidmap").complains("--deadline hook");
+    assert!(bundle.sandbox().leftovers().is_empty());
     Ok(())
 }
 
