@@ -125,6 +125,7 @@ fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
     let waits = Waits {
         placement: new_users
             || plan.launcher_scores().is_some()
+            || !plan.launcher_limits().is_empty()
             || plan.resctrl.is_some()
             || !cgroup.is_placed(),
         hooks: !hooks.prestart.is_empty()
