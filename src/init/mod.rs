@@ -61,8 +61,9 @@ pub struct Input {
     pub program: Option<Program>,
 }
 
-/// Namespaces that have to belong to a user namespace given by path. Only a process in it can
-/// make them so, and none can be moved to a new pid namespace: a stage makes init.
+/// What only a stage can make init with: namespaces that have to belong to a user namespace given by
+/// path, as only a process in it can make them so; a pid namespace to join, where the launcher could
+/// not return to its own. No process can be moved to another pid namespace.
 #[derive(Debug)]
 pub struct Birth {
     /// Those that init is born in (`CLONE_NEW*`).
@@ -132,14 +133,20 @@ pub fn run(plan: &Plan, input: &mut Input) -> ! {
 
 /// The story, one step after the other.
 fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, Failure> {
+    let joins_users = plan.namespaces.joined(Kind::User).is_some();
     namespaces::tether(input.sight)?;
+    if !joins_users {
+        namespaces::be_born(plan, input)?;
+    }
     if input.waits.placement {
         wait_for_launcher(input.link.as_fd(), Step::AwaitPlacement)?;
     }
     namespaces::enter_users(plan, input)?;
     namespaces::enter_time(input)?;
     namespaces::become_root(plan)?;
-    namespaces::be_born(input)?;
+    if joins_users {
+        namespaces::be_born(plan, input)?;
+    }
     namespaces::join(plan, input)?;
     namespaces::unshare(input.unshare)?;
     namespaces::start_session(&plan.keyring, Turn::First)?;

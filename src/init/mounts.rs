@@ -65,6 +65,9 @@ pub(super) fn seal(plan: &Plan, input: &Input) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where mount(2) mounts, in a tmpfs that nobody knows.
+const ROOM: &CStr = c"room";
+
 /// One mount on its way.
 struct Item<'a> {
     plan: &'a Plan,
@@ -122,7 +125,11 @@ impl Item<'_> {
         let target = self.target(Missing::Directory)?;
         // A copy has to be written before the mount may become read-only.
         let at_once = if fs.copy_up == CopyUp::No { self.mount.attributes.set } else { 0 };
-        let tree = match (self.create(fs, at_once), fs.stand_in) {
+        let created = match &fs.text {
+            Some(text) => self.create_by_text(fs, text, target.as_fd(), at_once),
+            None => self.create(fs, at_once),
+        };
+        let tree = match (created, fs.stand_in) {
             (Err(failure), Some(path)) if failure.errno == Errno::EPERM => self.stand_in(path)?,
             (made, _) => made?,
         };
@@ -158,6 +165,40 @@ impl Item<'_> {
         }
         told(Step::MountCreate, context.create())?;
         context.mount(attributes).at(Step::MountCreate, self.index)
+    }
+
+    /// The same by mount(2), which makes no detached mounts: in a room of its own, which covers the
+    /// target for that long, as no path may lead elsewhere meanwhile.
+    fn create_by_text(
+        &self,
+        fs: &FileSystem,
+        text: &CStr,
+        target: BorrowedFd<'_>,
+        attributes: u64,
+    ) -> Result<OwnedFd, Failure> {
+        let flags = fd::O_PATH | fd::O_DIRECTORY;
+        let make_room = || {
+            let here = fd::openat(fd::cwd(), c".", flags, 0)?;
+            let context = FsContext::open(c"tmpfs")?;
+            context.create()?;
+            let room = context.mount(0)?;
+            mount::attach(room.as_fd(), target)?;
+            fd::mkdirat(room.as_fd(), ROOM, 0o700)?;
+            fd::fchdir(room.as_fd())?;
+            Ok((here, room))
+        };
+        let take = |here: &OwnedFd, room: &OwnedFd| {
+            let made = fd::openat(room.as_fd(), ROOM, flags, 0)?;
+            let tree = mount::clone_tree(made.as_fd(), c"", Reach::Single)?;
+            mount::detach_here()?;
+            fd::fchdir(here.as_fd())?;
+            let change = AttrChange { set: attributes, clear: 0 };
+            mount::set_attributes(tree.as_fd(), Reach::Single, change)?;
+            Ok(tree)
+        };
+        let (here, room) = make_room().at(Step::MountTarget, self.index)?;
+        mount::mount_text(&fs.source, ROOM, &fs.fstype, text).at(Step::MountCreate, self.index)?;
+        take(&here, &room).at(Step::MountAttributes, self.index)
     }
 
     /// A copy of what the caller sees there, with the attributes of the mount.

@@ -92,10 +92,11 @@ pub(super) fn take_ids((uid, gid): (u32, u32)) -> Result<(), Failure> {
 
 /// Ends the stage with the birth of init, which goes on from here once the launcher knows it: what
 /// it says would else overtake its stage's last word.
-pub(super) fn be_born(input: &Input) -> Result<(), Failure> {
+pub(super) fn be_born(plan: &Plan, input: &Input) -> Result<(), Failure> {
     let Some(birth) = &input.birth else { return Ok(()) };
     if let Some(pids) = &birth.pids {
-        process::setns(pids.as_fd(), ns::PID).at(Step::Birth, 0)?;
+        let index = plan.namespaces.join.iter().position(|join| join.kind == Kind::Pid);
+        process::setns(pids.as_fd(), ns::PID).at(Step::JoinNamespace, index.unwrap_or(0))?;
     }
     match process::clone3_sibling(birth.namespaces).at(Step::Birth, 0)? {
         Cloned::Child => {

@@ -35,7 +35,8 @@ pub(super) fn choose_cpus(wanted: &ProcessPlan) -> Result<(), Failure> {
 
 /// Limits, priorities, execution domain and labels: what has to be said while still privileged.
 ///
-/// In a user namespace the file of `score` belongs to nobody there: the launcher sees to it.
+/// In a user namespace the file of `score` belongs to nobody there: the launcher sees to it, and to
+/// hard limits that rise.
 pub(super) fn limit(
     wanted: &ProcessPlan,
     score: Option<i32>,
@@ -50,10 +51,7 @@ pub(super) fn limit(
     for limit in &wanted.rlimits {
         // Raised while that is still permitted, lowered by `lower_limits`: init itself opens
         // files, writes them and runs hooks until then.
-        let (soft, hard) = process::rlimit(limit.resource).at(Step::Rlimit, limit.index)?;
-        if limit.hard > hard {
-            process::set_rlimit(limit.resource, soft, limit.hard).at(Step::Rlimit, limit.index)?;
-        }
+        process::raise_rlimit(0, limit.resource, limit.hard).at(Step::Rlimit, limit.index)?;
     }
     if let Some(policy) = &wanted.scheduler {
         sched::set_policy(&sched::Policy {
@@ -93,7 +91,7 @@ pub(super) fn name_listener(descriptors: Descriptors) -> Result<Option<PathBuffe
 /// Sets the limits as they are asked for, when nothing is left to be done.
 pub(super) fn lower_limits(wanted: &ProcessPlan) -> Result<(), Failure> {
     for limit in &wanted.rlimits {
-        process::set_rlimit(limit.resource, limit.soft, limit.hard)
+        process::set_rlimit(0, limit.resource, limit.soft, limit.hard)
             .at(Step::Rlimit, limit.index)?;
     }
     Ok(())

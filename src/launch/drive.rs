@@ -100,6 +100,10 @@ impl Driver<'_, '_> {
             userns::write_proc(pid, "oom_score_adj", &score.to_string())
                 .map_err(|source| Error::OomScore { score, source })?;
         }
+        for limit in self.plan.launcher_limits() {
+            // Init finds out what is missing, and can name the entry.
+            let _ = process::raise_rlimit(pid, limit.resource, limit.hard);
+        }
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Error, Until, Wish, hooks, userns};
 use crate::cgroup::Prepared;
+use crate::host;
 use crate::init::{self, Birth, Clocks, Input, Program, Sight, StateText, Waits};
 use crate::plan::cgroup::Place;
 use crate::plan::mounts::Content;
@@ -53,8 +54,12 @@ pub(super) fn stage(
     let root = plan.rootfs.path.as_c_str();
     open_directory("/root/path", root)?;
     let (namespaces, mut pid_namespace) = open_namespaces(plan)?;
-    let birth = plan.namespaces.joined(Kind::User).map(|_| Birth {
-        namespaces: plan.namespaces.new & !Kind::Time.flag(),
+    let (waits, unshare) = waits(plan, cgroup);
+    // Who is not root of the machine does not own the pid namespace that it would return to.
+    let needs_stage =
+        plan.namespaces.joined(Kind::User).is_some() || pid_namespace.is_some() && !host::is_root();
+    let birth = needs_stage.then(|| Birth {
+        namespaces: plan.namespaces.new & !unshare & !Kind::Time.flag(),
         pids: pid_namespace.take().map(|(_, namespace)| namespace),
     });
     let (link, init_link) = socket::packet_pair().map_err(own("make a socket pair"))?;
@@ -62,7 +67,6 @@ pub(super) fn stage(
         Until::Created => Some(entry.listen_at_gate()?),
         Until::Started => None,
     };
-    let (waits, unshare) = waits(plan, cgroup);
     let input = Input {
         link: init_link,
         gate,
@@ -125,6 +129,7 @@ fn waits(plan: &Plan, cgroup: &Prepared) -> (Waits, u64) {
     let waits = Waits {
         placement: new_users
             || plan.launcher_scores().is_some()
+            || !plan.launcher_limits().is_empty()
             || plan.resctrl.is_some()
             || !cgroup.is_placed(),
         hooks: !hooks.prestart.is_empty()

@@ -206,6 +206,14 @@ impl Plan {
         wanted.process.oom_score_adj
     }
 
+    /// The limits that the launcher raises, as far as it may: in a user namespace nobody may.
+    pub fn launcher_limits(&self) -> &[rlimits::Rlimit] {
+        match &self.process {
+            Some(wanted) if self.namespaces.has(Kind::User) => &wanted.rlimits,
+            _ => &[],
+        }
+    }
+
     /// Whether a path is that of the directory for its readiness, which lies where root of a user
     /// namespace may not look.
     pub fn is_readiness(&self, path: &CStr) -> bool {

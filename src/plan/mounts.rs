@@ -91,6 +91,8 @@ pub struct FileSystem {
     pub source: CString,
     /// Parameters in the order given.
     pub parameters: Vec<Parameter>,
+    /// All of them as the one text of mount(2), where a value is too long for fsconfig(2).
+    pub text: Option<CString>,
     /// Whether what the mount covers is copied into it.
     pub copy_up: CopyUp,
     /// A mount of the host that is bound, with all below it, where the kernel refuses (EPERM) to
@@ -207,6 +209,16 @@ pub enum Error {
         /// The destination.
         destination: ContainerPath,
     },
+    /// The kernel would cut it off and mount something else.
+    #[error(
+        "/mounts/{index}/options: {length} bytes are more than the {LONGEST_TEXT} that the kernel takes"
+    )]
+    TooLong {
+        /// Index of the entry.
+        index: usize,
+        /// Of all options for the file system together.
+        length: usize,
+    },
     /// A bind mount of nothing.
     #[error("/mounts/{index}/source: missing, a bind mount needs one")]
     NoSource {
@@ -293,6 +305,11 @@ const UNLABELLED: [&CStr; 5] = [c"proc", c"sysfs", c"mqueue", c"cgroup", c"cgrou
 /// Kernel file systems whose superblock outlives or is shared beyond the mount: only the mount
 /// is made read-only, never the superblock.
 const KERNEL_TYPES: [&CStr; 6] = [c"proc", c"sysfs", c"mqueue", c"devpts", c"cgroup", c"cgroup2"];
+
+/// Longest value that fsconfig(2) takes.
+const LONGEST_VALUE: usize = 255;
+/// Longest text of options that mount(2) takes: what does not fit a page is cut off.
+const LONGEST_TEXT: usize = 4095;
 
 /// Resolves every entry of `/mounts`.
 ///
@@ -486,6 +503,7 @@ impl Entry<'_> {
             fstype: self.c_string("type", fstype.as_bytes())?,
             source: self.c_string("source", source.as_os_str().as_bytes())?,
             parameters: self.parameters(options)?,
+            text: None,
             copy_up: if options.copy_up { CopyUp::Yes } else { CopyUp::No },
             stand_in: self.stand_in(fstype),
         };
@@ -501,7 +519,29 @@ impl Entry<'_> {
             let value = Some(label.to_owned());
             fs.parameters.push(Parameter { key: option.to_owned(), value });
         }
+        fs.text = self.text(&fs.parameters)?;
         Ok(fs)
+    }
+
+    /// The parameters as mount(2) takes them, if fsconfig(2) does not: layers of an overlay have
+    /// long names.
+    fn text(&self, parameters: &[Parameter]) -> Result<Option<CString>, Error> {
+        let value = |parameter: &Parameter| parameter.value.as_ref().map_or(0, |v| v.count_bytes());
+        if parameters.iter().all(|parameter| value(parameter) <= LONGEST_VALUE) {
+            return Ok(None);
+        }
+        let words: Vec<Vec<u8>> = parameters
+            .iter()
+            .map(|parameter| match &parameter.value {
+                Some(value) => [parameter.key.to_bytes(), value.to_bytes()].join(&b'='),
+                None => parameter.key.to_bytes().to_owned(),
+            })
+            .collect();
+        let text = words.join(&b',');
+        if text.len() > LONGEST_TEXT {
+            return Err(Error::TooLong { index: self.index, length: text.len() });
+        }
+        self.c_string("options", &text).map(Some)
     }
 
     /// The caller's own file system, where a new one would show the same: the kernel gives new

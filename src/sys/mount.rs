@@ -293,6 +293,22 @@ pub fn pivot_here() -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) }).map(drop)
 }
 
+/// Mounts a new file system on a path (mount(2)), with all its parameters as one text, which may be
+/// longer than a value of fsconfig(2).
+///
+/// # Errors
+/// Those of mount(2).
+pub fn mount_text(source: &CStr, path: &CStr, fstype: &CStr, text: &CStr) -> Result<()> {
+    // SAFETY: all strings are NUL-terminated and outlive the call.
+    check(
+        unsafe {
+            libc::mount(source.as_ptr(), path.as_ptr(), fstype.as_ptr(), 0, text.as_ptr().cast())
+        }
+        .into(),
+    )
+    .map(drop)
+}
+
 /// Detaches the mount at the working directory and all below it (umount2(2), `MNT_DETACH`).
 ///
 /// # Errors

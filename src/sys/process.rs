@@ -374,29 +374,31 @@ pub fn personality(persona: u64) -> Result<()> {
     check(unsafe { libc::personality(persona) }.into()).map(drop)
 }
 
-/// A resource limit of the calling process: soft and hard (getrlimit(2)).
+/// Raises a hard limit of process `pid`, 0 for the calling one, unless it is that high already; the
+/// soft one stays (prlimit(2)).
 ///
 /// # Errors
-/// `EINVAL` when the kernel does not know the resource.
-pub fn rlimit(resource: i32) -> Result<(u64, u64)> {
-    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    let resource = resource as libc::__rlimit_resource_t;
-    // SAFETY: `limit` is writable during the call; a null pointer sets no new value.
-    check(unsafe { libc::prlimit64(0, resource, std::ptr::null(), &raw mut limit) }.into())?;
-    Ok((limit.rlim_cur, limit.rlim_max))
+/// `EINVAL` when the kernel does not know the resource, `EPERM` without `CAP_SYS_RESOURCE` on the
+/// machine.
+pub fn raise_rlimit(pid: i32, resource: i32, hard: u64) -> Result<()> {
+    let mut now = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let name = resource as libc::__rlimit_resource_t;
+    // SAFETY: `now` is writable during the call; a null pointer sets no new value.
+    check(unsafe { libc::prlimit64(pid, name, std::ptr::null(), &raw mut now) }.into())?;
+    if hard > now.rlim_max { set_rlimit(pid, resource, now.rlim_cur, hard) } else { Ok(()) }
 }
 
-/// Sets a resource limit of the calling process (setrlimit(2)).
+/// Sets a resource limit of process `pid`, 0 for the calling one (prlimit(2)).
 ///
 /// # Errors
-/// `EPERM` when the hard limit would rise without `CAP_SYS_RESOURCE`.
-pub fn set_rlimit(resource: i32, soft: u64, hard: u64) -> Result<()> {
+/// `EPERM` when the hard limit would rise without `CAP_SYS_RESOURCE` on the machine.
+pub fn set_rlimit(pid: i32, resource: i32, soft: u64, hard: u64) -> Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     // SAFETY: `limit` outlives the call; a null pointer asks for no old value.
     check(
         unsafe {
             libc::prlimit64(
-                0,
+                pid,
                 resource as libc::__rlimit_resource_t,
                 &raw const limit,
                 std::ptr::null_mut(),

@@ -16,10 +16,15 @@ readme() {
         on { print substr($0, 5) }' $here/README.md
 }
 
-# in_tty COMMAND: runs it on a terminal of 30 by 100.
+# in_tty COMMAND: runs it on a terminal of 30 by 100 where nobody types. Nor does the input end, as script
+# would type that, and a terminal inside may echo it.
 in_tty() (
     set -o pipefail
-    script --quiet --return --command "stty rows 30 cols 100; $*" /dev/null | tr -d '\000\r'
+    keys=$(mktemp --dry-run)
+    mkfifo "$keys"
+    exec <>"$keys"
+    rm "$keys"
+    script --quiet --return --command "stty rows 30 cols 100; $*" /dev/null | tr -d '\r'
 )
 
 # apparmor_profile NAME RULES: loads one that allows all but what the rules say.
@@ -96,7 +101,6 @@ unit() {
 PATH=$here/bin:$PATH
 case $E in
     podman | buildah)
-        export CONTAINERS_CONF_OVERRIDE=$images/containers.conf
         # podman's own option is not for its builds.
         BUILD="podman build --runtime $RUNTIME --isolation oci"
         SYSTEMD="podman run --systemd always"

@@ -8,7 +8,7 @@ use nix::mount::{MsFlags, mount};
 use serde_json::json;
 
 use crate::harness::mountinfo::{self, Mount};
-use crate::harness::{Bundle, Outcome, in_private_mounts, needs, tests, write_closed};
+use crate::harness::{Bundle, Outcome, Skip, in_private_mounts, needs, tests, write_closed};
 
 tests![
     only_what_is_listed_is_mounted,
@@ -17,6 +17,8 @@ tests![
     mount_points_are_made,
     a_relative_destination_is_below_the_root,
     flags_are_set_one_by_one,
+    options_may_be_longer_than_fsconfig_takes,
+    options_longer_than_a_page_are_refused,
     the_last_of_two_opposites_counts,
     defaults_and_empty_options_change_nothing,
     access_times_follow_the_option,
@@ -595,6 +597,34 @@ fn links_in_a_destination_do_not_lead_outside() -> Outcome {
         .sh("grep -c /outside/data /proc/self/mountinfo; ls -d /outside/data");
     assert_eq!(bundle.lines(), ["1", "/outside/data"]);
     assert_eq!(fs::read_dir(&outside).expect("list").count(), 0, "nothing was made on the host");
+    Ok(())
+}
+
+/// INIT-3. Layers of overlays have long names.
+fn options_may_be_longer_than_fsconfig_takes() -> Outcome {
+    let known = fs::read_to_string("/proc/filesystems").unwrap();
+    if !known.lines().any(|line| line.ends_with("\toverlay")) {
+        return Err(Skip("no overlay file system in this kernel".to_owned()));
+    }
+    let bundle = Bundle::new();
+    let layers = ["u", "l"].map(|name| bundle.host_dir(&name.repeat(200)));
+    fs::write(layers[0].join("upper"), "").unwrap();
+    fs::write(layers[1].join("lower"), "").unwrap();
+    let layers = format!("lowerdir={}:{}", layers[0].display(), layers[1].display());
+    let script = "pwd; ls /m; grep ' /m ' /proc/mounts; grep -c '/m ' /proc/self/mountinfo";
+    let bundle = bundle.mount("/m", "overlay", "overlay", &[&layers, "ro", "nodev", "noexec"]);
+    let lines = bundle.sh(script).lines();
+    assert_eq!(lines[..3], ["/", "lower", "upper"]);
+    assert!(lines[3].starts_with("overlay /m overlay ro,nodev,noexec,"), "{}", lines[3]);
+    assert_eq!(lines[4], "1");
+    Ok(())
+}
+
+fn options_longer_than_a_page_are_refused() -> Outcome {
+    needs::cloison()?;
+    let value = format!("lowerdir={}", "x".repeat(4090));
+    let refusal = Bundle::new().mount("/m", "overlay", "overlay", &[&value]).is_refused();
+    refusal.complains("/options: 4099 bytes are more than the 4095");
     Ok(())
 }
 

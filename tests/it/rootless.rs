@@ -36,6 +36,7 @@ tests![
     proc_and_sysfs_of_the_caller_stand_in_for_new_ones,
     a_proc_that_cannot_be_had_is_told,
     a_user_namespace_of_ones_own_is_joined,
+    root_of_a_user_namespace_joins_a_pid_namespace,
     user_namespaces_may_be_nested,
 ];
 
@@ -508,6 +509,47 @@ fn a_proc_that_cannot_be_had_is_told() -> Outcome {
 }
 
 /// NS-3
+/// LAUNCH-4. As podman does it for an ordinary user's `--pid container:ID`; hooks of the second
+/// container stay outside.
+fn root_of_a_user_namespace_joins_a_pid_namespace() -> Outcome {
+    user_namespaces()?;
+    needs::path("/usr/bin/unshare")?;
+    let shared = |bundle: Bundle| {
+        let bundle = bundle.without_namespace("user");
+        bundle.unset("/linux/uidMappings").unset("/linux/gidMappings")
+    };
+    let first = shared(bundle().args(&["sleep", "100"]));
+    let second = Bundle::in_sandbox(first.sandbox(), "b").for_user(USER);
+    let told = second.dir().join("told");
+    let hook = format!("readlink /proc/self/ns/pid >{}", told.display());
+    let second = shared(second)
+        .join_namespace("pid", "/proc/PID/ns/pid")
+        .push("/hooks/createRuntime", json!({"path": "/bin/sh", "args": ["sh", "-c", hook]}))
+        .args(&["readlink", "/proc/self/ns/pid"]);
+    first.write();
+    second.write();
+    let script = format!(
+        "runtime='{runtime} --root {root}'; cd {first}
+         $runtime run --detach --pid-file pid first >/dev/null 2>&1 </dev/null || exit
+         sed -i s,/proc/PID,/proc/$(cat pid), {second}/config.json
+         readlink /proc/$(cat pid)/ns/pid
+         $runtime run --bundle {second} second; status=$?
+         $runtime delete --force first; exit $status",
+        runtime = runtime_path().display(),
+        root = first.sandbox().root().display(),
+        first = first.dir().display(),
+        second = second.dir().display(),
+    );
+    let line = ["--user", "--map-root-user", "--mount", "sh", "-c", &script];
+    let nested = first.sandbox().program(Path::new("/usr/bin/unshare"), &line);
+    let output = nested.user(USER).finish().ok().stdout;
+    let namespaces: Vec<&str> = output.lines().collect();
+    assert!(matches!(namespaces[..], [a, b] if a == b), "{output}");
+    let outside = fs::read_link("/proc/self/ns/pid").unwrap();
+    assert_eq!(fs::read_to_string(told).unwrap().trim(), outside.to_str().unwrap());
+    Ok(())
+}
+
 fn a_user_namespace_of_ones_own_is_joined() -> Outcome {
     user_namespaces()?;
     needs::cloison()?;

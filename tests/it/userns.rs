@@ -14,6 +14,7 @@ tests![
     neighbouring_ranges_are_joined_where_they_are_too_many,
     everything_in_the_container_is_owned_by_its_root,
     the_oom_score_is_set,
+    hard_limits_rise,
     the_host_keeps_its_ids,
     binds_come_from_where_only_the_caller_may_look,
     an_existing_user_namespace_is_joined,
@@ -80,6 +81,31 @@ fn everything_in_the_container_is_owned_by_its_root() -> Outcome {
 fn the_oom_score_is_set() -> Outcome {
     let bundle = Bundle::new().in_user_namespace(FIRST).set("/process/oomScoreAdj", 321);
     assert_eq!(bundle.args(&["cat", "/proc/self/oom_score_adj"]).output(), "321");
+    Ok(())
+}
+
+/// NS-5. Engines ask for higher limits than they have themselves; inside nobody may raise any.
+fn hard_limits_rise() -> Outcome {
+    needs::sys_resource()?;
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let own = limits.lines().find_map(|line| line.strip_prefix("Max msgqueue size")).unwrap();
+    let own: u64 = own.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let limit = json!({"type": "RLIMIT_MSGQUEUE", "soft": own + 1, "hard": own + 2});
+    let first = Bundle::new().in_user_namespace(FIRST).push("/process/rlimits", limit.clone());
+    let first = first.args(&["sleep", "100"]).start();
+    let joining = Bundle::in_sandbox(first.bundle().sandbox(), "b")
+        .in_user_namespace(FIRST)
+        .unset("/linux/uidMappings")
+        .unset("/linux/gidMappings")
+        .join_namespace("user", &format!("/proc/{}/ns/user", first.pid))
+        .push("/process/rlimits", limit)
+        .args(&["cat", "/proc/self/limits"]);
+    let wanted = [(own + 1).to_string(), (own + 2).to_string()];
+    let of_first = fs::read_to_string(format!("/proc/{}/limits", first.pid)).unwrap();
+    for limits in [of_first, joining.output()] {
+        let line = limits.lines().find(|line| line.starts_with("Max msgqueue size")).unwrap();
+        assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), wanted);
+    }
     Ok(())
 }
 

@@ -198,6 +198,7 @@ fn file_system(fstype: &CStr, source: &CStr, parameters: Vec<Parameter>) -> Cont
         fstype: fstype.to_owned(),
         source: source.to_owned(),
         parameters,
+        text: None,
         copy_up: CopyUp::No,
         stand_in: None,
     })
