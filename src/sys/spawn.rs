@@ -235,9 +235,9 @@ mod tests {
     #[test]
     fn a_program_starts_with_no_signal_ignored() {
         super::super::signal::ignore_sigpipe();
-        let (outcome, text) = sh("exec grep SigIgn /proc/self/status; exit 1", 10_000);
-        assert_eq!((outcome, text.as_str()), (Outcome::Exited(Exit::Code(0)), ""));
-        let (_, text) = sh("grep SigIgn /proc/self/status; exit 1", 10_000);
+        // What one that succeeds has said is of no interest, and need not be there.
+        let (outcome, text) = sh("grep SigIgn /proc/self/status && exit 3", 10_000);
+        assert_eq!(outcome, Outcome::Exited(Exit::Code(3)), "{text}");
         let ignored = u64::from_str_radix(text.split_whitespace().nth(1).unwrap(), 16).unwrap();
         assert_eq!(ignored, 0, "{text}");
     }
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!((outcome, text.as_str()), (Outcome::Exited(Exit::Code(3)), "soon\n"));
         let (outcome, text) = sh("yes no & sleep 0.1; exit 3", 10_000);
         assert_eq!(outcome, Outcome::Exited(Exit::Code(3)));
-        assert!(text.ends_with("no\n") || text.ends_with("no"), "{text:?}");
+        assert!(text.contains("no\nno\n"), "{text:?}");
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     }
 
