@@ -8,7 +8,6 @@ use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::convert::Infallible;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Duration;
 
 /// The first candidate that the program's user may execute. The search is done at create, so
 /// that create can tell what start could not do.
@@ -54,8 +53,8 @@ pub(super) fn report_ready(link: BorrowedFd<'_>) -> Result<(), Failure> {
 /// How long a connection to the gate may say nothing, in milliseconds.
 const SILENCE: u32 = 1000;
 
-/// How long init waits before it tries to accept a connection again.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long init waits before it tries to accept a connection again, in milliseconds.
+const PAUSE: u32 = 20;
 
 /// Waits until somebody starts the program, and leaves in `link` whom to tell when that fails.
 pub(super) fn await_start(
@@ -77,7 +76,8 @@ pub(super) fn await_start(
         // While nobody has come in, nobody could be told why init has ended: what it lacks now
         // (descriptors, memory) it may have in a moment, and whoever starts it has a deadline.
         let Ok(connection) = socket::accept(gate.as_fd()) else {
-            std::thread::sleep(PAUSE);
+            // A wait for nothing; that it fails is no reason not to try again.
+            let _ = fd::poll_in([], Some(PAUSE));
             continue;
         };
         // A connection without a word only asks whether init is still waiting; one that stays
