@@ -95,6 +95,7 @@ fn known() -> Outcome {
 
 /// ANN-1
 fn groups_of_the_caller_can_be_kept() -> Outcome {
+    needs::root()?;
     known()?;
     needs::path("/usr/bin/setpriv")?;
     let groups = |bundle: Bundle| {

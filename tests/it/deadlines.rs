@@ -170,6 +170,8 @@ fn a_gate_that_others_crowd() -> Outcome {
 }
 
 fn an_ancestor_that_stays_frozen() -> Outcome {
+    needs::root()?;
+    needs::cgroupfs()?;
     needs::cloison()?;
     let bundle = Bundle::new().args(&["sleep", "60"]);
     let parent = format!("{}-parent", bundle.id());

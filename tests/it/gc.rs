@@ -1,6 +1,8 @@
 //! What commands that were killed, and reboots, have left is found and removed.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -31,6 +33,11 @@ fn record_of(bundle: &Bundle) -> std::path::PathBuf {
     bundle.sandbox().root().join(bundle.id()).join("record")
 }
 
+/// As the runtime does, whatever the umask: it refuses state that others can write to.
+fn make_private(dir: &Path) {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).expect("mkdir");
+}
+
 fn edit(bundle: &Bundle, change: impl Fn(&mut Value)) {
     let path = record_of(bundle);
     let mut record: Value =
@@ -56,7 +63,10 @@ fn a_killed_create_is_listed_and_then_removed() -> Outcome {
         (&remnant["id"], &remnant["why"], &remnant["removed"]),
         (&json!(bundle.id()), &json!("unfinished"), &json!(false))
     );
-    assert!(remnant["cgroups"][0].as_str().is_some_and(|path| path.ends_with(&cgroup)));
+    // A scope ends with its process.
+    if needs::cgroupfs().is_ok() {
+        assert!(remnant["cgroups"][0].as_str().is_some_and(|path| path.ends_with(&cgroup)));
+    }
     assert!(record_of(&bundle).exists(), "a dry run removes nothing");
     let removed = found(&gc(&bundle, &[]).ok());
     assert_eq!(removed[0]["removed"], true);
@@ -70,7 +80,7 @@ fn a_claim_without_a_record_is_removed() -> Outcome {
     needs::cloison()?;
     let bundle = Bundle::new();
     let claim = bundle.sandbox().root().join("lost");
-    fs::create_dir_all(&claim).expect("mkdir");
+    make_private(&claim);
     fs::write(claim.join("record.new"), "{").expect("write");
     assert_eq!(found(&gc(&bundle, &[]).ok())[0]["removed"], true);
     assert!(!claim.exists());
@@ -126,7 +136,7 @@ fn after_a_reboot_everything_is_removed_and_nobody_is_harmed() -> Outcome {
         assert!(container.alive(), "{way:?} has ended a process of another boot");
         assert!(!crate::harness::leftovers::cgroups(&bundle.cgroup().expect("one")).is_empty());
         // Back, for the other way and for the end.
-        fs::create_dir_all(record_of(bundle).parent().expect("a directory")).expect("mkdir");
+        make_private(record_of(bundle).parent().expect("a directory"));
         fs::write(record_of(bundle), &kept).expect("write");
     }
     edit(bundle, |record| record["boot"] = json!(boot.trim()));

@@ -174,6 +174,7 @@ fn a_link_into_proc_is_no_way_in() -> Outcome {
 
 /// Without a mount at /proc the image's own directory is there.
 fn a_false_proc_gets_nothing_written() -> Outcome {
+    needs::root()?;
     needs::other_than("crun", "writes to it")?;
     needs::other_than("runc", "refuses it")?;
     let bundle = writing_to_proc(Bundle::new())

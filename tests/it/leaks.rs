@@ -51,12 +51,14 @@ fn status_with(privileges: &[&str], fields: &str) -> Vec<String> {
 }
 
 fn groups_of_the_caller_stay_outside() -> Outcome {
+    needs::root()?;
     assert_eq!(status_with(&["--groups", "1234,5678"], "^Groups:"), ["Groups:", "Groups:"]);
     Ok(())
 }
 
 /// CVE-2022-29162, from the caller's side.
 fn capabilities_of_the_caller_stay_outside() -> Outcome {
+    needs::root()?;
     needs::other_than("crun", "hands on ambient capabilities in version 1.28")?;
     let privileges =
         ["--inh-caps", "+net_raw,+sys_ptrace", "--ambient-caps", "+net_raw,+sys_ptrace"];
@@ -139,6 +141,7 @@ fn a_keyring_that_somebody_planted_is_not_joined() -> Outcome {
 
 /// CVE-2026-88265: only pipes, sockets and its own terminal go to the program's user.
 fn files_of_the_caller_keep_their_owner() -> Outcome {
+    needs::root()?;
     let bundle =
         Bundle::new().set("/process/user", json!({"uid": 1000, "gid": 1000})).sh("echo x; true");
     let dir = bundle.host_dir("files");

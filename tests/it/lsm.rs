@@ -27,6 +27,7 @@ struct Profile {
 impl Profile {
     /// Allows everything but to read `/secret`.
     fn load(bundle: &Bundle) -> Result<Self, Skip> {
+        needs::root()?;
         needs::path("/sys/kernel/security/apparmor/.replace")?;
         needs::path(PARSER)?;
         let name = format!("cloison-{}", bundle.id());

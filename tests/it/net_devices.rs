@@ -33,6 +33,7 @@ fn bundle(devices: serde_json::Value) -> Result<Bundle, crate::harness::Skip> {
     needs::since("runc", "1.4.0", "moves network devices")?;
     needs::since("crun", "1.23", "moves network devices")?;
     needs::path("/usr/bin/unshare")?;
+    needs::root()?;
     Ok(Bundle::new().set("/linux/netDevices", devices))
 }
 

@@ -32,6 +32,7 @@ struct Host {
 
 impl Host {
     fn new(class: Value) -> Result<Self, Skip> {
+        needs::root()?;
         needs::cloison()?;
         let bundle = Bundle::new().set("/linux/intelRdt", class).args(&["sleep", "100"]);
         let tree = bundle.host_dir("resctrl");

@@ -73,6 +73,7 @@ fn make_many_in_the_pid_namespace_of(watcher: &Container, dress: impl Fn(Bundle)
 
 /// CVE-2016-9962.
 fn other_processes_of_a_joined_pid_namespace_see_nothing_of_init() -> Outcome {
+    needs::root()?;
     needs::other_than("crun", "can be seen")?;
     let watcher = watcher();
     make_many_in_the_pid_namespace_of(&watcher, |bundle| bundle);
