@@ -46,10 +46,11 @@ build: ## the release binary, static
 	@if readelf --program-headers --wide $(BINARY) | grep -q INTERP; then \
 		echo "$(BINARY) is not static" >&2; exit 1; fi
 
-lint: ## formatting and clippy, warnings refused
+lint: ## formatting and clippy, warnings refused; whether fuzz/Cargo.lock is up to date
 	@tests/deps $(BUILD_PACKAGES)
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 
 test: lint ## lint, unit, golden and integration tests (as root), the last also with systemd
 	@tests/deps $(TEST_PACKAGES)
