@@ -11,7 +11,8 @@ use crate::wire::{Failure, Step};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A procfs that nobody else can reach, for the steps that write to one.
+/// A procfs that nobody else can reach, for the steps that write to one. Where the kernel gives none,
+/// as the pid namespace is another user namespace's, it is the one at /proc.
 pub(super) fn procfs_if(needed: bool) -> Result<Option<OwnedFd>, Failure> {
     if !needed {
         return Ok(None);
@@ -21,7 +22,22 @@ pub(super) fn procfs_if(needed: bool) -> Result<Option<OwnedFd>, Failure> {
         context.create()?;
         context.mount(0)
     };
-    open().at(Step::Procfs, 0).map(Some)
+    match open() {
+        Err(Errno::EPERM) => shared_procfs().ok_or(Errno::EPERM),
+        other => other,
+    }
+    .at(Step::Procfs, 0)
+    .map(Some)
+}
+
+/// What is mounted at /proc, if it is a procfs, and shows this process by its own number.
+fn shared_procfs() -> Option<OwnedFd> {
+    let flags = fd::O_PATH | fd::O_DIRECTORY;
+    let found = fd::openat2(fd::cwd(), c"/proc", flags, 0, fd::RESOLVE_NO_SYMLINKS).ok()?;
+    let own = Decimal::new(process::getpid() as u64);
+    let is_own = fd::fs_magic(found.as_fd()) == Ok(fd::PROC_SUPER_MAGIC)
+        && fd::readlinkat(found.as_fd(), c"self", &mut [0; 20]) == Ok(own.as_bytes());
+    is_own.then_some(found)
 }
 
 /// Restricts the process to the CPUs that are meant for those that join a container (config.md,

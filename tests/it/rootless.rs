@@ -37,6 +37,7 @@ tests![
     a_proc_that_cannot_be_had_is_told,
     a_user_namespace_of_ones_own_is_joined,
     root_of_a_user_namespace_joins_a_pid_namespace,
+    sysctls_are_written_where_no_procfs_is_to_be_had,
     user_namespaces_may_be_nested,
 ];
 
@@ -509,6 +510,28 @@ fn a_proc_that_cannot_be_had_is_told() -> Outcome {
 }
 
 /// NS-3
+/// SEC-7. As podman does it for an ordinary user's `--pid host`.
+fn sysctls_are_written_where_no_procfs_is_to_be_had() -> Outcome {
+    user_namespaces()?;
+    needs::path("/usr/bin/unshare")?;
+    let bundle = bundle()
+        .without_namespace("user")
+        .without_namespace("pid")
+        .unset("/linux/uidMappings")
+        .unset("/linux/gidMappings")
+        .set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}))
+        .args(&["cat", "/proc/sys/net/ipv4/ip_forward"]);
+    bundle.write();
+    let (root, runtime) = (bundle.sandbox().root(), runtime_path());
+    let (root, runtime) = (root.to_str().unwrap(), runtime.to_str().unwrap());
+    let dir = bundle.dir();
+    let mut line = vec!["--user", "--map-root-user", "--mount", runtime, "--root", root];
+    line.extend(["run", "--bundle", dir.to_str().unwrap(), bundle.id()]);
+    let nested = bundle.sandbox().program(Path::new("/usr/bin/unshare"), &line);
+    assert_eq!(nested.user(USER).finish().ok().stdout, "1\n");
+    Ok(())
+}
+
 /// LAUNCH-4. As podman does it for an ordinary user's `--pid container:ID`; hooks of the second
 /// container stay outside.
 fn root_of_a_user_namespace_joins_a_pid_namespace() -> Outcome {
