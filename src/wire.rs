@@ -90,6 +90,8 @@ steps! {
     Hostname "set hostname" Namespaces,
     /// Set the NIS domain name.
     Domainname "set domainname" Namespaces,
+    /// Enter a mount namespace that holds the root file system alone.
+    EnterMounts "enter the mount namespace" Rootfs,
     /// Stop mount events from leaving the namespace.
     IsolateMounts "stop mount propagation to the host" Rootfs,
     /// Make the root file system a mount of its own.

@@ -1,6 +1,6 @@
 //! Devices and the links of /dev, all by descriptors of directories inside the root.
 
-use super::At;
+use super::{Apart, At};
 use crate::plan::Plan;
 use crate::plan::devices::{Device, LINKS};
 use crate::plan::namespaces::Kind;
@@ -13,15 +13,19 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Makes the plan's devices and, in a /dev of the container's own, its links.
-pub(super) fn make_all(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
+pub(super) fn make_all(
+    plan: &Plan,
+    apart: Option<&Apart>,
+    root: BorrowedFd<'_>,
+) -> Result<(), Failure> {
     let dev = if plan.devices.own_dev { Some(open_dev(root)?) } else { None };
     for (index, device) in plan.devices.devices.iter().enumerate() {
         let path = device.path.as_c_str();
         let direct = dev.as_ref().zip(name_in_dev(path));
         let made = match direct {
-            Some((dev, name)) => make(plan, dev.as_fd(), name, device),
+            Some((dev, name)) => make(plan, apart, dev.as_fd(), name, device),
             None => resolve::open_parent(root, path)
-                .and_then(|(parent, name)| make(plan, parent.as_fd(), name, device)),
+                .and_then(|(parent, name)| make(plan, apart, parent.as_fd(), name, device)),
         };
         made.at(Step::Device, index)?;
     }
@@ -45,19 +49,25 @@ fn name_in_dev(path: &CStr) -> Option<&CStr> {
     CStr::from_bytes_with_nul(name).ok().filter(|name| !name.to_bytes().contains(&b'/'))
 }
 
-fn make(plan: &Plan, parent: BorrowedFd<'_>, name: &CStr, device: &Device) -> sys::Result<()> {
+fn make(
+    plan: &Plan,
+    apart: Option<&Apart>,
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    device: &Device,
+) -> sys::Result<()> {
     match fd::mknodat(parent, name, device.mode, device.number) {
         Ok(()) if (device.uid, device.gid) == (0, 0) => Ok(()),
         Ok(()) => give(parent, name, device),
         Err(Errno::EEXIST) => match expect_same(parent, name, device) {
             // What an earlier container had its device bound over.
             Err(_) if plan.namespaces.has(Kind::User) && is_empty_file(parent, name)? => {
-                bind(parent, name, device)
+                bind(apart, parent, name, device)
             }
             other => other,
         },
         // In a user namespace devices cannot be made: the host's is bound instead.
-        Err(Errno::EPERM) => bind(parent, name, device),
+        Err(Errno::EPERM) => bind(apart, parent, name, device),
         Err(errno) => Err(errno),
     }
 }
@@ -86,8 +96,17 @@ fn is_empty_file(parent: BorrowedFd<'_>, name: &CStr) -> sys::Result<bool> {
     Ok(file.kind() == fd::S_IFREG && file.size == 0)
 }
 
-fn bind(parent: BorrowedFd<'_>, name: &CStr, device: &Device) -> sys::Result<()> {
-    let tree = mount::clone_tree(fd::cwd(), device.path.as_c_str(), Reach::Single)?;
+fn bind(
+    apart: Option<&Apart>,
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    device: &Device,
+) -> sys::Result<()> {
+    let copy = || mount::clone_tree(fd::cwd(), device.path.as_c_str(), Reach::Single);
+    let tree = match apart {
+        Some(apart) => apart.fetch(copy)?,
+        None => copy()?,
+    };
     let stat = fd::fstat(tree.as_fd())?;
     if !is(&stat, device) {
         return Err(Errno::ENODEV);

@@ -5,6 +5,7 @@
 //! the step, the item and what the kernel answered, from which the launcher writes the sentence
 //! (specs/22-init.md says for each step why it stands where it stands).
 
+mod apart;
 mod devices;
 pub mod enter;
 mod exec;
@@ -16,6 +17,7 @@ mod process;
 mod rootfs;
 mod tty;
 
+use apart::Apart;
 pub use hooks::{Fault, Hook, StateText};
 pub use namespaces::Sight;
 use namespaces::Turn;
@@ -49,6 +51,9 @@ pub struct Input {
     pub clocks: Option<Clocks>,
     /// Namespaces to join, parallel to the plan's list; none where the launcher has seen to it.
     pub namespaces: Vec<Option<OwnedFd>>,
+    /// The mount namespace to enter; none where init is born in its own, which begins with the
+    /// host's mounts.
+    pub apart: Option<OwnedFd>,
     /// Detached copies of bind sources, parallel to the plan's mounts; none for other mounts.
     pub sources: Vec<Option<OwnedFd>>,
     /// Whether the container has a cgroup of its own, and not its caller's.
@@ -152,12 +157,16 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
     namespaces::start_session(&plan.keyring, Turn::First)?;
     namespaces::name_host(plan)?;
 
+    let apart = input.apart.take().map(Apart::beside).transpose().at(Step::EnterMounts, 0)?;
+    let apart = ManuallyDrop::new(apart);
+    let own_mount = rootfs::make(plan, apart.as_ref())?;
+    let null = paths::copy_null_if_needed(plan, apart.as_ref())?;
+    mounts::make_ahead(plan, input, apart.as_ref())?;
     // Never dropped: `let_go` closes all descriptors by number, and a second close could hit
     // one that is new under the same number.
-    let root = ManuallyDrop::new(rootfs::enter(plan)?);
-    let null = paths::copy_null_if_needed(plan)?;
-    let views = mounts::mount_all(plan, input, root.as_fd())?;
-    devices::make_all(plan, root.as_fd())?;
+    let root = ManuallyDrop::new(rootfs::enter(own_mount, apart.as_ref())?);
+    let views = mounts::mount_all(plan, input, apart.as_ref(), root.as_fd())?;
+    devices::make_all(plan, apart.as_ref(), root.as_fd())?;
     let terminal = ManuallyDrop::new(tty::open(plan, input, root.as_fd())?);
     rootfs::make_working_directory(plan, root.as_fd());
 
@@ -165,7 +174,7 @@ fn story(plan: &Plan, input: &mut Input, link: &mut Link) -> Result<Infallible, 
         wait_for_launcher(input.link.as_fd(), Step::AwaitHooks)?;
     }
     hooks::run_all(&input.create_container, Step::CreateContainerHook)?;
-    rootfs::switch(plan, root.as_fd())?;
+    rootfs::switch(plan, apart.as_ref(), root.as_fd())?;
 
     let procfs = ManuallyDrop::new(process::procfs_if(plan.writes_procfs())?);
     paths::write_sysctls(plan, procfs.as_ref())?;

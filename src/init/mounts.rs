@@ -1,5 +1,6 @@
 //! `/mounts`, in order: each is made detached, dressed, and attached to a descriptor.
 
+use super::apart::{self, Apart};
 use super::{At, Input};
 use crate::plan::Plan;
 use crate::plan::mounts::{Content, CopyUp, FileSystem, Links, Mount, may_cover};
@@ -32,17 +33,38 @@ impl KernelViews {
     }
 }
 
+/// Makes every mount of the plan, in order, but attaches none: in a namespace apart the paths of
+/// the host lead nowhere, and mountinfo lists mounts in the order in which they were made.
+pub(super) fn make_ahead(
+    plan: &Plan,
+    input: &mut Input,
+    apart: Option<&Apart>,
+) -> Result<(), Failure> {
+    if apart.is_none() {
+        return Ok(());
+    }
+    for (index, (mount, made)) in plan.mounts.iter().zip(&mut input.sources).enumerate() {
+        let has_cgroup = input.has_cgroup;
+        let item = Item { plan, mount, index, apart, has_cgroup };
+        if made.is_none() {
+            *made = item.make()?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes every mount of the plan below `root`. Those to be sealed are kept in the place of their
 /// source, of which they have none.
 pub(super) fn mount_all(
     plan: &Plan,
     input: &mut Input,
+    apart: Option<&Apart>,
     root: BorrowedFd<'_>,
 ) -> Result<KernelViews, Failure> {
     let mut views = KernelViews::default();
     for (index, (mount, source)) in plan.mounts.iter().zip(&mut input.sources).enumerate() {
-        let item = Item { plan, mount, index, root, has_cgroup: input.has_cgroup };
-        let made = item.carry_out(source.as_ref())?;
+        let item = Item { plan, mount, index, apart, has_cgroup: input.has_cgroup };
+        let made = item.carry_out(root, source.take())?;
         match mount.destination.as_bytes() {
             _ if mount.sealed => *source = made,
             b"/proc" if made.is_some() => views.proc = ManuallyDrop::new(made),
@@ -73,46 +95,76 @@ struct Item<'a> {
     plan: &'a Plan,
     mount: &'a Mount,
     index: usize,
-    root: BorrowedFd<'a>,
+    apart: Option<&'a Apart>,
     has_cgroup: bool,
 }
 
 impl Item<'_> {
-    /// Makes the mount; a new file system is returned.
-    fn carry_out(&self, source: Option<&OwnedFd>) -> Result<Option<OwnedFd>, Failure> {
+    /// What is to be attached, detached yet; none where nothing is.
+    fn make(&self) -> Result<Option<OwnedFd>, Failure> {
+        let copy = |path, reach| {
+            mount::clone_tree(fd::cwd(), path, reach).at(Step::MountSource, self.index)
+        };
         match &self.mount.content {
-            Content::Bind { source: path, reach } => self.bind(source, path, *reach)?,
-            Content::OwnCgroup(own) => {
-                self.bind(source, own.path(self.has_cgroup), Reach::Single)?;
+            Content::Bind { source, reach } => copy(source, *reach).map(Some),
+            Content::OwnCgroup(own) => copy(own.path(self.has_cgroup), Reach::Single).map(Some),
+            Content::FileSystem(fs) => self.make_file_system(fs, None).map(Some),
+            Content::Existing | Content::Link { .. } => Ok(None),
+        }
+    }
+
+    /// Makes the mount, if that has not been done before, and attaches it; a new file system is
+    /// returned.
+    fn carry_out(
+        &self,
+        root: BorrowedFd<'_>,
+        made: Option<OwnedFd>,
+    ) -> Result<Option<OwnedFd>, Failure> {
+        match &self.mount.content {
+            Content::Bind { .. } | Content::OwnCgroup(_) => {
+                // Made before, it was made by the launcher, or in the host's mount namespace;
+                // else it is made here, in this namespace's copy of the same mounts.
+                let tree = match made {
+                    Some(tree) => Some(tree),
+                    None => self.make()?,
+                };
+                if let Some(tree) = tree {
+                    self.bind(root, tree)?;
+                }
             }
-            Content::FileSystem(fs) => return self.file_system(fs).map(Some),
+            Content::FileSystem(fs) => return self.file_system(root, fs, made).map(Some),
             Content::Existing => {
-                let target = self.target(Missing::Directory)?;
+                let target = self.target(root, Missing::Directory)?;
                 self.dress(target.as_fd())?;
             }
-            Content::Link { target } => self.link(target)?,
+            Content::Link { target } => self.link(root, target)?,
         }
         Ok(None)
     }
 
-    /// `source` was opened by the launcher, in the host's mount namespace; where it was not
-    /// privileged for that, it is opened here, in this namespace's copy of the same mounts.
-    fn bind(&self, source: Option<&OwnedFd>, path: &CStr, reach: Reach) -> Result<(), Failure> {
-        let opened;
-        let tree = match source {
-            Some(tree) => tree.as_fd(),
-            None => {
-                opened =
-                    mount::clone_tree(fd::cwd(), path, reach).at(Step::MountSource, self.index)?;
-                opened.as_fd()
+    fn bind(&self, root: BorrowedFd<'_>, tree: OwnedFd) -> Result<(), Failure> {
+        match (self.bind_tree(root, tree.as_fd()), self.apart, &self.mount.content) {
+            (
+                Err(Failure { step: Step::MountAttach, errno: Errno::ELOOP, .. }),
+                Some(apart),
+                Content::Bind { source, reach: Reach::Tree },
+            ) if self.mount.idmap.is_none() => {
+                let tree = apart
+                    .fetch(|| apart::without_namespaces(source))
+                    .at(Step::MountSource, self.index)?;
+                self.bind_tree(root, tree.as_fd())
             }
-        };
+            (done, ..) => done,
+        }
+    }
+
+    fn bind_tree(&self, root: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<(), Failure> {
         let is_dir = fd::fstat(tree).at(Step::MountSource, self.index)?.is_dir();
         if let Some((kind, _)) = self.plan.rootfs.bind_propagation() {
             mount::set_propagation(tree, Reach::Tree, kind)
                 .at(Step::MountPropagation, self.index)?;
         }
-        let target = self.target(if is_dir { Missing::Directory } else { Missing::File })?;
+        let target = self.target(root, if is_dir { Missing::Directory } else { Missing::File })?;
         self.check_target(target.as_fd(), tree)?;
         if is_dir != fd::fstat(target.as_fd()).at(Step::MountTarget, self.index)?.is_dir() {
             return Err(Failure::new(Step::MountAttach, self.index as u32, Errno::ENOTDIR));
@@ -121,17 +173,34 @@ impl Item<'_> {
         mount::attach(tree, target.as_fd()).at(Step::MountAttach, self.index)
     }
 
-    fn file_system(&self, fs: &FileSystem) -> Result<OwnedFd, Failure> {
-        let target = self.target(Missing::Directory)?;
+    /// What mount(2) has to make is made at its target.
+    fn make_file_system(
+        &self,
+        fs: &FileSystem,
+        target: Option<BorrowedFd<'_>>,
+    ) -> Result<OwnedFd, Failure> {
         // A copy has to be written before the mount may become read-only.
         let at_once = if fs.copy_up == CopyUp::No { self.mount.attributes.set } else { 0 };
-        let created = match &fs.text {
-            Some(text) => self.create_by_text(fs, text, target.as_fd(), at_once),
-            None => self.create(fs, at_once),
+        let created = match (&fs.text, target) {
+            (Some(text), Some(target)) => self.create_by_text(fs, text, target, at_once),
+            _ => self.create(fs, at_once),
         };
-        let tree = match (created, fs.stand_in) {
-            (Err(failure), Some(path)) if failure.errno == Errno::EPERM => self.stand_in(path)?,
-            (made, _) => made?,
+        match (created, fs.stand_in) {
+            (Err(failure), Some(path)) if failure.errno == Errno::EPERM => self.stand_in(path),
+            (made, _) => made,
+        }
+    }
+
+    fn file_system(
+        &self,
+        root: BorrowedFd<'_>,
+        fs: &FileSystem,
+        made: Option<OwnedFd>,
+    ) -> Result<OwnedFd, Failure> {
+        let target = self.target(root, Missing::Directory)?;
+        let tree = match made {
+            Some(tree) => tree,
+            None => self.make_file_system(fs, Some(target.as_fd()))?,
         };
         self.check_target(target.as_fd(), tree.as_fd())?;
         if fs.copy_up == CopyUp::Yes {
@@ -240,16 +309,16 @@ impl Item<'_> {
         mount::set_attributes(tree, reach, change).at(Step::MountAttributes, self.index)
     }
 
-    fn target(&self, missing: Missing) -> Result<OwnedFd, Failure> {
+    fn target(&self, root: BorrowedFd<'_>, missing: Missing) -> Result<OwnedFd, Failure> {
         let path = self.mount.destination.as_c_str();
         if self.mount.links == Links::Refuse {
             let straight = || {
                 let resolve = fd::RESOLVE_IN_ROOT | fd::RESOLVE_NO_SYMLINKS;
-                fd::openat2(self.root, path, fd::O_PATH | fd::O_DIRECTORY, 0, resolve)
+                fd::openat2(root, path, fd::O_PATH | fd::O_DIRECTORY, 0, resolve)
             };
             return match straight() {
                 Err(Errno::ENOENT) => {
-                    resolve::open_or_create(self.root, path, missing)
+                    resolve::open_or_create(root, path, missing)
                         .at(Step::MountTarget, self.index)?;
                     straight()
                 }
@@ -257,7 +326,7 @@ impl Item<'_> {
             }
             .at(Step::MountTarget, self.index);
         }
-        resolve::open_or_create(self.root, path, missing).at(Step::MountTarget, self.index)
+        resolve::open_or_create(root, path, missing).at(Step::MountTarget, self.index)
     }
 
     /// Links of the image may have led into procfs, where only a few files may be covered, and
@@ -275,8 +344,8 @@ impl Item<'_> {
         Err(Failure::new(Step::MountTarget, self.index as u32, Errno::EPERM))
     }
 
-    fn link(&self, target: &CStr) -> Result<(), Failure> {
-        let (dir, name) = resolve::open_parent(self.root, self.mount.destination.as_c_str())
+    fn link(&self, root: BorrowedFd<'_>, target: &CStr) -> Result<(), Failure> {
+        let (dir, name) = resolve::open_parent(root, self.mount.destination.as_c_str())
             .at(Step::MountTarget, self.index)?;
         match fd::symlinkat(target, dir.as_fd(), name) {
             Err(Errno::EEXIST) => Ok(()),

@@ -1,9 +1,9 @@
 //! Kernel parameters, and the paths that the container may not change or see.
 
-use super::At;
 use super::mounts::KernelViews;
+use super::{Apart, At};
 use crate::plan::Plan;
-use crate::sys::mount::{self, AttrChange, FsContext, Reach, attr};
+use crate::sys::mount::{self, AttrChange, FsContext, Reach, attr, propagation};
 use crate::sys::resolve::open_in_root;
 use crate::sys::{self, Errno, fd};
 use crate::wire::{Failure, Step};
@@ -55,7 +55,10 @@ impl Cover {
 
 /// The host's /dev/null, which covers masked files: never a link, and the device itself
 /// (CVE-2025-31133). It is copied before the root changes, when it is still there.
-pub(super) fn copy_null_if_needed(plan: &Plan) -> Result<Option<Cover>, Failure> {
+pub(super) fn copy_null_if_needed(
+    plan: &Plan,
+    apart: Option<&Apart>,
+) -> Result<Option<Cover>, Failure> {
     if plan.masked_paths.is_empty() {
         return Ok(None);
     }
@@ -65,6 +68,10 @@ pub(super) fn copy_null_if_needed(plan: &Plan) -> Result<Option<Cover>, Failure>
             return Err(Errno::ENODEV);
         }
         let cover = mount::clone_tree(null.as_fd(), c"", Reach::Single)?;
+        if apart.is_some() {
+            // Of a mount in the host's namespace, where nothing that is mounted on it may appear.
+            mount::set_propagation(cover.as_fd(), Reach::Single, propagation::SLAVE)?;
+        }
         // The device itself can still be written to: it lies beyond the mount.
         let set = attr::RDONLY | attr::NOSUID | attr::NOEXEC;
         mount::set_attributes(cover.as_fd(), Reach::Single, AttrChange { set, clear: 0 })?;

@@ -1,6 +1,6 @@
 //! The root file system: a mount of its own, then the root directory.
 
-use super::At;
+use super::{Apart, At};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::plan::rootfs::Switch;
@@ -10,17 +10,21 @@ use crate::sys::{Errno, fd};
 use crate::wire::{Failure, Step};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Makes the root file system a mount and returns a descriptor of it, from which every path of
-/// the container is resolved.
-pub(super) fn enter(plan: &Plan) -> Result<OwnedFd, Failure> {
-    let path = plan.rootfs.path.as_c_str();
-    let flags = fd::O_PATH | fd::O_DIRECTORY;
+const DIRECTORY: i32 = fd::O_PATH | fd::O_DIRECTORY;
+
+/// Makes the root file system a mount among the host's and returns a descriptor of it; none where
+/// it is one in a namespace apart.
+pub(super) fn make(plan: &Plan, apart: Option<&Apart>) -> Result<Option<OwnedFd>, Failure> {
+    if apart.is_some() {
+        return Ok(None);
+    }
     if plan.namespaces.has(Kind::Mount) {
         // Before anything is mounted: on most hosts / is shared, and what is mounted below it
         // here would appear there.
         mount::make_root_slave().at(Step::IsolateMounts, 0)?;
     }
-    let target = fd::openat(fd::cwd(), path, flags, 0).at(Step::RootTree, 0)?;
+    let path = plan.rootfs.path.as_c_str();
+    let target = fd::openat(fd::cwd(), path, DIRECTORY, 0).at(Step::RootTree, 0)?;
     let tree = mount::clone_tree(target.as_fd(), c"", Reach::Tree).at(Step::RootTree, 0)?;
     if !plan.namespaces.has(Kind::Mount) {
         // All mounts of the container hang on this one, which the launcher takes away again.
@@ -28,7 +32,21 @@ pub(super) fn enter(plan: &Plan) -> Result<OwnedFd, Failure> {
             .at(Step::RootTree, 0)?;
     }
     mount::attach(tree.as_fd(), target.as_fd()).at(Step::RootTree, 0)?;
-    Ok(tree)
+    Ok(Some(tree))
+}
+
+/// A descriptor of the root file system's mount, from which every path of the container is
+/// resolved. Where it stands apart nothing of the host can be found by its path from now on.
+pub(super) fn enter(made: Option<OwnedFd>, apart: Option<&Apart>) -> Result<OwnedFd, Failure> {
+    if let Some(apart) = apart {
+        apart.enter().at(Step::EnterMounts, 0)?;
+        // It was copied from a mount that may be shared with the host.
+        mount::make_root_slave().at(Step::IsolateMounts, 0)?;
+    }
+    match made {
+        Some(tree) => Ok(tree),
+        None => fd::openat(fd::cwd(), c"/", DIRECTORY, 0).at(Step::RootTree, 0),
+    }
 }
 
 /// The working directory is made where the image lacks it, as engines expect. A failure is not
@@ -40,7 +58,14 @@ pub(super) fn make_working_directory(plan: &Plan, root: BorrowedFd<'_>) {
 }
 
 /// Makes the new root the root directory and lets go of the old one.
-pub(super) fn switch(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
+pub(super) fn switch(
+    plan: &Plan,
+    apart: Option<&Apart>,
+    root: BorrowedFd<'_>,
+) -> Result<(), Failure> {
+    if apart.is_some() {
+        return Ok(());
+    }
     fd::fchdir(root).at(Step::PivotRoot, 0)?;
     if !plan.namespaces.has(Kind::Mount) {
         fd::chroot(c".").at(Step::PivotRoot, 0)?;

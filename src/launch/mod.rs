@@ -150,6 +150,16 @@ pub enum Error {
         /// What to do about it.
         hint: Option<&'static str>,
     },
+    /// A mount namespace of the root file system alone was refused.
+    #[error("/root/path: make a mount namespace of {path}")]
+    MountNamespace {
+        /// The path.
+        path: String,
+        /// The cause.
+        source: Errno,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
     /// A process could not get into the container.
     #[error("{action} the container")]
     Enter {

@@ -27,6 +27,7 @@ pub(super) fn spawn(plan: &Plan, mut staged: Staged, cgroup: &Prepared) -> Resul
         Some(_) => 0,
         None => plan.namespaces.new & !staged.input.unshare & !ns::TIME,
     };
+    let new = if staged.input.apart.is_some() { new & !ns::MOUNT } else { new };
     let birth = cgroup.birth.as_ref().filter(|_| cgroup.is_placed());
     let unmapped = super::userns::still_unmapped(plan, &staged.input.sources)?;
     let home = staged.pid_namespace.as_ref().map(enter).transpose()?;

@@ -7,6 +7,7 @@ use crate::init::{self, Birth, Clocks, Input, Program, Sight, StateText, Waits};
 use crate::plan::cgroup::Place;
 use crate::plan::mounts::Content;
 use crate::plan::namespaces::{Join, Kind};
+use crate::plan::rootfs::Beginning;
 use crate::plan::seccomp::Profile;
 use crate::plan::{Plan, caps, clocks};
 use crate::seccomp;
@@ -15,7 +16,7 @@ use crate::sys::mount::{self, Reach};
 use crate::sys::process::{self, StringArray};
 use crate::sys::{Errno, cred, fd, socket};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// What init gets, and the launcher's end of the link.
@@ -51,8 +52,7 @@ pub(super) fn stage(
         // born among the processes of another container.
         process::set_undumpable().map_err(own("become undumpable"))?;
     }
-    let root = plan.rootfs.path.as_c_str();
-    open_directory("/root/path", root)?;
+    let root = open_directory("/root/path", &plan.rootfs.path)?;
     let (namespaces, mut pid_namespace) = open_namespaces(plan)?;
     let (waits, unshare) = waits(plan, cgroup);
     // Who is not root of the machine does not own the pid namespace that it would return to.
@@ -75,6 +75,7 @@ pub(super) fn stage(
         unshare,
         birth,
         clocks: open_clocks(plan)?,
+        apart: open_apart(plan, root.as_fd())?,
         sources: open_sources(plan, cgroup, &namespaces, wish.deadlines.hook)?,
         has_cgroup,
         namespaces,
@@ -109,6 +110,25 @@ fn open_clocks(plan: &Plan) -> Result<Option<Clocks>, Error> {
     }
     let procfs = open_directory("/linux/namespaces", c"/proc")?;
     Ok(Some(Clocks { procfs, offsets: clocks::file(&plan.time_offsets).into_bytes() }))
+}
+
+/// A mount namespace that holds the root file system alone, where the container may have one and
+/// the kernel can make it.
+fn open_apart(plan: &Plan, root: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
+    if plan.rootfs.beginning == Beginning::HostsMounts {
+        return Ok(None);
+    }
+    match mount::namespace_of(root, c"") {
+        Ok(namespace) => Ok(Some(namespace)),
+        // Before Linux 7.0.
+        Err(Errno::EINVAL) => Ok(None),
+        Err(source) => Err(Error::MountNamespace {
+            path: plan.rootfs.path.to_string_lossy().into_owned(),
+            source,
+            hint: (source == Errno::ENOSPC)
+                .then_some("the limit /proc/sys/user/max_mnt_namespaces is reached"),
+        }),
+    }
 }
 
 /// What init has to wait for, and which namespaces it makes only then.

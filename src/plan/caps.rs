@@ -22,6 +22,8 @@ pub const SYS_ADMIN: u8 = 21;
 pub const SETGID: u8 = 6;
 /// Number of `CAP_SETUID`.
 pub const SETUID: u8 = 7;
+/// `CAP_SYS_CHROOT`, to change the root directory, and to enter mount namespaces.
+pub const SYS_CHROOT: u8 = 18;
 /// Number of `CAP_SYS_PTRACE`.
 pub const SYS_PTRACE: u8 = 19;
 /// Number of `CAP_SYS_RESOURCE` (capabilities(7)).

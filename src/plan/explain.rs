@@ -181,6 +181,10 @@ fn root(plan: &Plan, page: &mut Page) -> fmt::Result {
         page.line("read-only")?;
     }
     match rootfs.switch {
+        _ if rootfs.beginning == rootfs::Beginning::RootAlone => page.line(
+            "alone in its mount namespace from the beginning, else (before Linux 7.0) switch by \
+             pivot_root",
+        ),
         rootfs::Switch::PivotRoot => page.line("switch by pivot_root"),
         rootfs::Switch::MoveMount => page.line("switch by moving the mount"),
     }

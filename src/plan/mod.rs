@@ -390,7 +390,7 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         linux.and_then(|l| l.sysctl().as_ref()),
         sysctl::Surroundings { own: namespaces.own(), domainname: spec.domainname().as_deref() },
     )?;
-    let plan = Plan {
+    let mut plan = Plan {
         id: request.id.clone(),
         bundle: request.bundle.to_owned(),
         oci_version: spec.version().clone(),
@@ -430,6 +430,8 @@ pub fn resolve(loaded: &Loaded, request: &Request<'_>, host: &Host) -> Result<Pl
         warnings,
     };
     check::across(&plan)?;
+    plan.rootfs.beginning =
+        rootfs::Beginning::of(&plan, request.privilege, host.grantable.permitted);
     Ok(plan)
 }
 

@@ -1,6 +1,9 @@
 //! `/root` and `/linux/rootfsPropagation`.
 
-use super::mounts::root_propagation;
+use super::mounts::{Content, Mount, root_propagation};
+use super::namespaces::Kind;
+use super::{Plan, caps};
+use crate::host::Privilege;
 use crate::sys::mount::{Reach, propagation};
 use oci_spec::runtime::Spec;
 use std::ffi::CString;
@@ -18,6 +21,59 @@ pub struct Rootfs {
     pub propagation: Option<(u64, Reach)>,
     /// How it becomes the root directory.
     pub switch: Switch,
+    /// What a mount namespace of its own begins with.
+    pub beginning: Beginning,
+}
+
+/// What a new mount namespace begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beginning {
+    /// A copy of the host's mounts, which are let go once the root is in their place.
+    #[default]
+    HostsMounts,
+    /// The root file system and what is mounted below it, where the kernel can make such a
+    /// namespace (Linux 7.0).
+    RootAlone,
+}
+
+/// Mounts that are made before the first is attached, each held by a descriptor: a process may
+/// have 1024 of these.
+const MAX_HELD: usize = 256;
+
+impl Beginning {
+    /// What the container's mount namespace can begin with; `held` are the caller's capabilities.
+    pub fn of(plan: &Plan, privilege: Privilege, held: u64) -> Self {
+        const NEEDED: u64 = 1 << caps::SYS_ADMIN | 1 << caps::SYS_CHROOT;
+        let may = privilege == Privilege::Full && held & NEEDED == NEEDED;
+        let new = plan.namespaces.is_new(Kind::Mount) && plan.rootfs.switch == Switch::PivotRoot;
+        // A user namespace gets a new procfs only where it sees one (mount_namespaces(7)).
+        let own_users = plan.namespaces.has(Kind::User);
+        // These run when the container is mounted, and find it and the host by the host's paths.
+        let hooks = &plan.hooks;
+        let hooks = [&hooks.prestart, &hooks.create_runtime, &hooks.create_container];
+        let seen = hooks.into_iter().any(|hooks| !hooks.is_empty());
+        // What is mounted in the root is to be found again at its path on the host.
+        let loops = plan.mounts.iter().any(|mount| is_within(mount, &plan.rootfs));
+        let ahead = plan.mounts.len() <= MAX_HELD && plan.mounts.iter().all(is_made_ahead);
+        if may && new && ahead && !own_users && !seen && !loops && !plan.rootfs.shares_binds() {
+            Self::RootAlone
+        } else {
+            Self::HostsMounts
+        }
+    }
+}
+
+/// Whether a mount can be made before its target is there.
+fn is_made_ahead(mount: &Mount) -> bool {
+    !matches!(&mount.content, Content::FileSystem(fs) if fs.text.is_some())
+}
+
+/// Whether the source of a bind lies in the root file system, as far as the paths tell.
+fn is_within(mount: &Mount, rootfs: &Rootfs) -> bool {
+    let Content::Bind { source, .. } = &mount.content else { return false };
+    let [source, root] =
+        [source, &rootfs.path].map(|path| Path::new(std::ffi::OsStr::from_bytes(path.to_bytes())));
+    source.starts_with(root)
 }
 
 /// How the root directory is changed.
@@ -97,6 +153,7 @@ pub fn resolve(spec: &Spec, bundle: &Path, switch: Switch) -> Result<Rootfs, Err
         readonly: root.readonly().unwrap_or(false),
         propagation: propagation.transpose()?,
         switch,
+        beginning: Beginning::default(),
     })
 }
 
@@ -149,6 +206,7 @@ mod tests {
             readonly: false,
             propagation: Some((kind, Reach::Tree)),
             switch: Switch::PivotRoot,
+            beginning: Beginning::HostsMounts,
         };
         assert!(with(propagation::SHARED).shares_binds());
         let private = Some((propagation::PRIVATE, Reach::Tree));

@@ -74,7 +74,7 @@ fn of_launch(error: &launch::Error) -> Facts {
         | Error::NoIdHelper { .. }
         | Error::IdHelper { .. }
         | Error::MountUsers { .. } => failed("namespaces"),
-        Error::IdMappedMount { path, hint, .. } => {
+        Error::MountNamespace { path, hint, .. } | Error::IdMappedMount { path, hint, .. } => {
             Facts { path: Some(PathBuf::from(path)), hint: text(hint), ..failed("rootfs") }
         }
         Error::Agent { path, .. } => Facts { path: Some(PathBuf::from(path)), ..failed("exec") },

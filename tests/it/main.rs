@@ -17,6 +17,7 @@ use std::process::ExitCode;
 mod harness;
 
 mod annotations;
+mod apart;
 mod bad_input;
 mod budgets;
 mod cgroups;
@@ -95,6 +96,7 @@ fn all() -> Vec<harness::Test> {
         ("rootfs", rootfs::tests()),
         ("resctrl", resctrl::tests()),
         ("mounts", mounts::tests()),
+        ("apart", apart::tests()),
         ("devices", devices::tests()),
         ("namespaces", namespaces::tests()),
         ("hooks", hooks::tests()),

@@ -29,6 +29,12 @@ impl Sandbox {
     /// command is let go.
     #[track_caller]
     pub fn count_calls(self: &Arc<Self>, arguments: &[&str]) -> Calls {
+        count(&self.trace_calls(arguments))
+    }
+
+    /// The same calls as strace writes them.
+    #[track_caller]
+    pub fn trace_calls(self: &Arc<Self>, arguments: &[&str]) -> String {
         let log = self.path().join("strace");
         let _ = std::fs::remove_file(&log);
         let (root, runtime) = (self.root(), runtime_path());
@@ -51,7 +57,7 @@ impl Sandbox {
             end == Some("+++ exited with 0 +++"),
             "{arguments:?} ended with {end:?}: {finished}"
         );
-        count(&text)
+        text
     }
 }
 
