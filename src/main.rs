@@ -2,8 +2,8 @@
 //!
 //! The C library calls `main` directly: what the standard library does before it (signal stacks,
 //! polls of the standard streams) costs more than some verbs and serves none of them
-//! (specs/70-budgets.md). So `std::env::args` knows no arguments, and
-//! output is flushed where it is written.
+//! (specs/70-budgets.md). So `std::env::args` knows no arguments, and output is flushed where it is
+//! written.
 
 #![no_main]
 #![allow(unsafe_code)] // for the one exported name

@@ -2,7 +2,7 @@
 //! `mon_groups` is what is measured apart, and a process is in both by its number in `tasks`.
 
 use crate::plan::resctrl::{Class, Resctrl, Schema, agrees};
-use crate::sys::Errno;
+use crate::sys::{Errno, errno_of};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -90,12 +90,8 @@ fn file<'a>(
         pointer: pointer.to_owned(),
         action,
         path: path.to_owned(),
-        source: errno(&error),
+        source: errno_of(&error),
     }
-}
-
-fn errno(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 /// What a plan will make, before anything of it is made: a class that is there already is not the
@@ -210,7 +206,7 @@ fn write_schemata(class: &Path, schemata: &[Schema]) -> Result<(), Error> {
         text,
         words: last_words(class),
         path,
-        source: errno(&error),
+        source: errno_of(&error),
     })
 }
 

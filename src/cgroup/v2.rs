@@ -10,7 +10,7 @@ use super::{
 };
 use crate::plan::cgroup::path::{CgroupPath, c_string};
 use crate::plan::cgroup::{CgroupPlan, Devices, Present, Write};
-use crate::sys::{Errno, fd};
+use crate::sys::{Errno, errno_of, fd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -204,10 +204,8 @@ impl Unified {
     /// The cgroup of a process, when it lies below this one, and its path.
     pub(super) fn of_member(&self, pid: i32) -> Result<Option<(OwnedFd, PathBuf)>, Error> {
         let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::Read {
-            path,
-            errno: error.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
-        })?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Error::Read { path, errno: errno_of(&error) })?;
         let line = text.lines().find_map(|line| line.strip_prefix("0::/"));
         let Some(place) = line.and_then(|line| CgroupPath::new(Path::new(line)).ok()) else {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! Which cgroup hierarchies this host mounts, and where.
 
 use super::mountinfo::{Mount, mounts};
-use crate::sys::{Errno, fd};
+use crate::sys::{Errno, errno_of, fd};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -127,10 +127,8 @@ fn is_cgroup2(path: &Path) -> bool {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|error| Error::Read {
-        path: path.to_owned(),
-        errno: error.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
-    })
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::Read { path: path.to_owned(), errno: errno_of(&error) })
 }
 
 fn last_mount(mountinfo: &str, kind: &str, point: Option<&str>) -> Option<Mount> {

@@ -17,7 +17,7 @@ use crate::resctrl;
 use crate::state::{Entry, Record};
 use crate::sys::process::{self, Block, Cloned, StringArray, Who, ns};
 use crate::sys::signal::number::SIGKILL;
-use crate::sys::{Errno, fd, sched, socket};
+use crate::sys::{Errno, errno_of, fd, sched, socket};
 use crate::wire::{Step, ToInit, ToLauncher};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -121,7 +121,7 @@ fn spawn(
     if let (Rights::Inside, Some(score)) = (passage.rights, plan.wanted.process.oom_score_adj) {
         // Inherited: once the process is out of others' sight its file is out of our reach.
         std::fs::write("/proc/self/oom_score_adj", score.to_string()).map_err(|error| {
-            let source = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+            let source = errno_of(&error);
             Error::OomScore { score, source }
         })?;
     }

@@ -6,7 +6,7 @@
 
 use crate::sys::mount::{self, AttrChange, Reach, attr};
 use crate::sys::process::{StringArray, execve_fd, geteuid};
-use crate::sys::{Errno, fd};
+use crate::sys::{Errno, errno_of, fd};
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -87,8 +87,7 @@ fn again(file: &OwnedFd) -> Result<std::convert::Infallible, Errno> {
 
 /// The strings of a file that lists them with a NUL behind each (proc_pid_cmdline(5)).
 fn kernel_list(path: &str) -> Result<Vec<CString>, Errno> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    let bytes = std::fs::read(path).map_err(|error| errno_of(&error))?;
     let strings = bytes.split_inclusive(|&byte| byte == 0);
     Ok(strings.filter_map(|s| CStr::from_bytes_with_nul(s).ok()).map(CStr::to_owned).collect())
 }

@@ -21,7 +21,7 @@ pub use status::Status;
 
 use crate::id::ContainerId;
 use crate::sys::socket::{self, AtOnce};
-use crate::sys::{Errno, fd, process};
+use crate::sys::{Errno, errno_of, fd, process};
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -483,10 +483,6 @@ fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
 /// A path for the kernel; one with a NUL names nothing, as the empty path does.
 fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
-}
-
-fn errno_of(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 #[cfg(test)]

@@ -32,6 +32,11 @@ pub use nix::errno::Errno;
 /// The result of a system call.
 pub type Result<T> = std::result::Result<T, Errno>;
 
+/// The number behind an error of the standard library's; `EIO` for one of its own making.
+pub fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
 /// Turns the return value of a raw system call (`-1` and `errno`) into a [`Result`].
 fn check(ret: libc::c_long) -> Result<libc::c_long> {
     if ret == -1 { Err(Errno::last()) } else { Ok(ret) }

@@ -75,11 +75,16 @@ fn connect_to(
 ) -> Result<OwnedFd> {
     let socket = socket(kind)?;
     limit_sending(&socket, timeout)?;
+    connect(&socket, &addr, len)?;
+    Ok(socket)
+}
+
+fn connect(socket: &OwnedFd, addr: &libc::sockaddr_un, len: libc::socklen_t) -> Result<()> {
     retry(|| {
         // SAFETY: the address outlives the call and its length is right.
-        check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())
-    })?;
-    Ok(socket)
+        check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const *addr).cast(), len) }.into())
+    })
+    .map(drop)
 }
 
 fn limit_sending(socket: &OwnedFd, timeout: u32) -> Result<()> {
@@ -116,12 +121,8 @@ pub enum AtOnce {
 pub fn connect_at_once(path: &CStr) -> Result<AtOnce> {
     let (addr, len) = address(path)?;
     let socket = socket_with(Kind::Packet, libc::SOCK_NONBLOCK)?;
-    let connected = retry(|| {
-        // SAFETY: the address outlives the call and its length is right.
-        check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const addr).cast(), len) }.into())
-    });
-    match connected {
-        Ok(_) => Ok(AtOnce::Connected(socket)),
+    match connect(&socket, &addr, len) {
+        Ok(()) => Ok(AtOnce::Connected(socket)),
         Err(Errno::EAGAIN) => Ok(AtOnce::Full),
         Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(AtOnce::Nobody),
         Err(errno) => Err(errno),
