@@ -32,7 +32,7 @@ def main(lab: pathlib.Path, kernels: list[str]) -> int:
         out = share / "out"
         shutil.copytree(out, directory / kernel, ignore=shutil.ignore_patterns("*.json", "*.new"))
         jobs = manifest.selected(share / "in", kernel)
-        machines[kernel] = (facts(out), [*death(out), *(result(out, job) for job in jobs)])
+        machines[kernel] = (facts(out), [*deaths(out), *(result(out, job) for job in jobs)])
         junit(kernel, machines[kernel][1]).write(
             directory / f"{kernel}.xml", encoding="utf-8", xml_declaration=True
         )
@@ -56,15 +56,16 @@ def result(out: pathlib.Path, job: manifest.Job) -> dict:
     return unmeasured(job.name, job.user, results.Test("(job)", "failed", details))
 
 
-def death(out: pathlib.Path) -> list[dict]:
-    """That a machine died and was booted once more, as if it were a job, so that it is counted."""
-    console = out / "died.log"
-    if not console.exists():
-        return []
+def deaths(out: pathlib.Path) -> list[dict]:
+    """Each time a machine died and was booted again, as if it were a job, so that it is counted."""
+    return [death(console) for console in sorted(out.glob("died-*.log"))]
+
+
+def death(console: pathlib.Path) -> dict:
     begun = JOB.findall(console.read_text(errors="replace"))
     during = f"in {begun[-1]}" if begun else "before its first job"
-    details = f"the machine died {during} and was booted once more: {last_words(console)}"
-    return [unmeasured("(machine)", "", results.Test("(first boot)", "skipped", details))]
+    details = f"the machine died {during} and was booted again: {last_words(console)}"
+    return unmeasured("(machine)", "", results.Test(f"({console.stem})", "skipped", details))
 
 
 def last_words(console: pathlib.Path) -> str:

@@ -47,7 +47,8 @@ def run(job: manifest.Job) -> None:
     print(f"lab: {job.name} ...", flush=True)
     log = SHARE / "out" / f"{job.name}.log"
     if log.exists():
-        log.rename(log.with_suffix(".died.log"))
+        earlier = len(list(log.parent.glob(f"{job.name}.died-*.log")))
+        log.rename(log.with_suffix(f".died-{earlier + 1}.log"))
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
