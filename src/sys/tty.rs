@@ -98,17 +98,28 @@ pub fn reopen(terminal: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd> {
     fd::openat(fd::cwd(), path.as_c_str(), flags | libc::O_NONBLOCK | libc::O_NOCTTY, 0)
 }
 
-/// What ends the input of the program behind a terminal when it is typed at the start of a line
-/// (termios(3), VEOF); the usual one where a program that edits lines by itself has taken the
-/// meaning away. May be asked of either side.
+/// What ends the input of a program behind a terminal when it is typed at the start of a line.
+#[derive(Clone, Copy, Debug)]
+pub struct EndOfInput {
+    /// termios(3), VEOF; the usual one where a program that edits lines by itself has taken the
+    /// meaning away.
+    pub character: u8,
+    /// Whether it comes back as output.
+    pub is_echoed: bool,
+}
+
+/// What that is just now. May be asked of either side.
 ///
 /// # Errors
 /// `ENOTTY` when the descriptor is no terminal.
-pub fn end_of_input(terminal: BorrowedFd<'_>) -> Result<u8> {
+pub fn end_of_input(terminal: BorrowedFd<'_>) -> Result<EndOfInput> {
     let mode = termios::tcgetattr(terminal)?;
     let by_lines = mode.local_flags.contains(termios::LocalFlags::ICANON);
     let own = mode.control_chars[termios::SpecialCharacterIndices::VEOF as usize];
-    Ok(if by_lines { own } else { CONTROL_D })
+    Ok(EndOfInput {
+        character: if by_lines { own } else { CONTROL_D },
+        is_echoed: !by_lines && mode.local_flags.contains(termios::LocalFlags::ECHO),
+    })
 }
 
 const CONTROL_D: u8 = 4;

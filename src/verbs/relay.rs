@@ -13,6 +13,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Others may have it open and write forever.
 const LAST_WORDS: usize = 256 * 1024;
 
+/// How often a program is told that its input is at the end. More than a shell needs, whose reads
+/// of the terminal are as many as its prompts, and no loop with one that answers each time.
+const TELLINGS: u8 = 64;
+
 /// See the module's description.
 #[derive(Debug)]
 pub(super) struct Relay {
@@ -28,6 +32,8 @@ pub(super) struct Relay {
     typed: Buffer,
     shown: Buffer,
     input: Input,
+    /// How often the end of the input has been told.
+    told: u8,
     /// How much may still be read from the master; none for any amount.
     left: Option<usize>,
 }
@@ -38,6 +44,10 @@ enum Input {
     Open,
     /// At its end, which the program has not been told.
     Ended,
+    /// It has been told.
+    Told,
+    /// It has been told, and the program has written since, so that it may ask for more.
+    Stale,
     Closed,
 }
 
@@ -68,6 +78,7 @@ impl Relay {
             typed: Buffer::new(),
             shown: Buffer::new(),
             input: Input::Open,
+            told: 0,
             left: None,
         })
     }
@@ -127,7 +138,7 @@ impl Relay {
 
     fn is_busy(&self) -> bool {
         let reads = self.readable && self.shown.is_empty() && self.left != Some(0);
-        let types = self.writable && (!self.typed.is_empty() || self.input == Input::Ended);
+        let types = self.writable && (!self.typed.is_empty() || self.has_to_tell());
         reads || types
     }
 
@@ -140,6 +151,9 @@ impl Relay {
             Ok(1..) => {
                 let left = |left: usize| left.saturating_sub(self.shown.pending().len());
                 self.left = self.left.map(left);
+                if self.input == Input::Told && self.told < TELLINGS {
+                    self.input = Input::Stale;
+                }
             }
             // At its end, or EIO: nobody has the other side open, but somebody may open it.
             Ok(0) | Err(_) => self.readable = false,
@@ -166,8 +180,8 @@ impl Relay {
 
     /// Writes to the program, and in the end that this was all.
     fn type_in(&mut self) {
-        if self.typed.is_empty() && self.input == Input::Ended {
-            self.end_input();
+        if self.typed.is_empty() && self.has_to_tell() {
+            self.tell_the_end();
         }
         if !self.writable || self.typed.is_empty() {
             return;
@@ -179,14 +193,27 @@ impl Relay {
         }
     }
 
+    /// Whether the end of the input is to be typed: at once, and again when the program has said
+    /// what it had to say.
+    fn has_to_tell(&self) -> bool {
+        self.input == Input::Ended || (self.input == Input::Stale && !self.readable)
+    }
+
     /// A terminal has no end: the character that stands for it at the start of a line is typed.
     /// In the middle of one the first only ends the line.
-    fn end_input(&mut self) {
-        self.input = Input::Closed;
-        if let Ok(end) = tty::end_of_input(self.master.as_fd()) {
-            let amid = self.typed.last().is_some_and(|last| last != b'\n' && last != b'\r');
-            self.typed.put(&[end, end][..if amid { 2 } else { 1 }]);
+    ///
+    /// One is not enough. A file is at its end at each read, and a shell that begins to edit lines
+    /// by itself reads a NUL in place of what was typed before (n_tty makes it one).
+    fn tell_the_end(&mut self) {
+        let again = self.input == Input::Stale;
+        self.input = Input::Told;
+        let Ok(end) = tty::end_of_input(self.master.as_fd()) else { return };
+        if again && end.is_echoed {
+            return;
         }
+        self.told += 1;
+        let amid = !again && self.typed.last().is_some_and(|last| last != b'\n' && last != b'\r');
+        self.typed.put(&[end.character; 2][..if amid { 2 } else { 1 }]);
     }
 }
 

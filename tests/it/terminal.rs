@@ -36,6 +36,8 @@ tests![
     a_terminal_that_was_closed_can_be_opened_again,
     input_that_is_no_terminal_ends,
     input_that_ends_amid_a_line_ends,
+    input_has_ended_for_everyone_who_reads,
+    a_shell_without_input_ends,
     a_terminal_hangs_up_when_nobody_takes_its_output,
     output_at_the_end_is_shown,
     exec_in_the_foreground_relays_alike,
@@ -364,6 +366,26 @@ fn input_that_ends_amid_a_line_ends() -> Outcome {
     let bundle = with_terminal("cat >/seen");
     bundle.invoke("run", &[]).input("some words").finish().ok();
     assert_eq!(fs::read_to_string(bundle.rootfs().join("seen")).expect("read"), "some words");
+    Ok(())
+}
+
+/// TERM-3
+fn input_has_ended_for_everyone_who_reads() -> Outcome {
+    needs::other_than("runc", "wants a terminal in the foreground")?;
+    needs::other_than("crun", "wants a terminal in the foreground")?;
+    let bundle = with_terminal("cat >/seen; echo first; cat >>/seen; echo second; cat >>/seen");
+    let seen = bundle.invoke("run", &[]).input("some words\n").finish().ok().stdout;
+    assert_eq!(fs::read_to_string(bundle.rootfs().join("seen")).expect("read"), "some words\n");
+    assert!(seen.ends_with("first\r\nsecond\r\n"), "{seen:?}");
+    Ok(())
+}
+
+/// TERM-3. Such a shell edits lines, and drops what was typed before it began to.
+fn a_shell_without_input_ends() -> Outcome {
+    needs::other_than("runc", "wants a terminal in the foreground")?;
+    needs::other_than("crun", "wants a terminal in the foreground")?;
+    let bundle = with_terminal("sleep 0.2; exec sh -i");
+    bundle.invoke("run", &[]).input("").finish();
     Ok(())
 }
 
