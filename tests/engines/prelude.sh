@@ -17,7 +17,8 @@ readme() {
 }
 
 # in_tty COMMAND: runs it on a terminal of 30 by 100 where nobody types. Nor does the input end, as script
-# would type that, and a terminal inside may echo it.
+# would type that, and a terminal inside may echo it. Engines may set the size inside a moment after
+# the program has started.
 in_tty() (
     set -o pipefail
     keys=$(mktemp --dry-run)

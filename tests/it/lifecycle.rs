@@ -349,6 +349,7 @@ fn verbs_on_a_missing_container_are_errors() -> Outcome {
 /// maker: whatever a killed `create` has done can be deleted.
 fn a_killed_create_can_be_deleted() -> Outcome {
     needs::cloison()?;
+    needs::deaths_amid_forks()?;
     for step in 0..24 {
         let bundle = Bundle::new().set("/linux/maskedPaths", json!(["/proc/kcore"])).sh("sleep 60");
         let create = bundle.invoke("create", &[]).spawn();
