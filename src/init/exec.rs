@@ -6,22 +6,29 @@ use crate::sys::seccomp::{self, NEW_LISTENER};
 use crate::sys::{self, Errno, cred, fd, socket};
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
 use std::convert::Infallible;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// The first candidate that the program's user may execute. The search is done at create, so
 /// that create can tell what start could not do.
 pub(super) fn find(wanted: &ProcessPlan) -> Result<&CStr, Failure> {
+    first_executable(&wanted.process.candidates).at(Step::FindExecutable, 0)
+}
+
+/// The first file that the caller may execute.
+///
+/// # Errors
+/// As execvp(3): a refusal is only told when nothing else is found, else `ENOENT`.
+pub fn first_executable(candidates: &[CString]) -> sys::Result<&CStr> {
     let mut refused = Errno::ENOENT;
-    for candidate in &wanted.process.candidates {
+    for candidate in candidates {
         match executable(candidate) {
             Ok(()) => return Ok(candidate),
-            // As execvp(3): a refusal is only told when nothing else is found.
-            Err(Errno::ENOENT | Errno::ENOTDIR) if wanted.process.candidates.len() > 1 => {}
+            Err(Errno::ENOENT | Errno::ENOTDIR) if candidates.len() > 1 => {}
             Err(errno) => refused = errno,
         }
     }
-    Err(Failure::new(Step::FindExecutable, 0, refused))
+    Err(refused)
 }
 
 fn executable(path: &CStr) -> sys::Result<()> {

@@ -18,6 +18,7 @@ mod rootfs;
 mod tty;
 
 use apart::Apart;
+pub use exec::first_executable;
 pub use hooks::{Fault, Hook, StateText};
 pub use namespaces::Sight;
 use namespaces::Turn;

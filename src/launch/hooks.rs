@@ -41,12 +41,7 @@ fn ready(hook: &HookRecord, deadline: Duration) -> Hook {
     let c = |text: &String| CString::new(text.as_str()).unwrap_or_default();
     let env = match &hook.env {
         Some(env) => env.iter().map(c).collect(),
-        None => std::env::vars_os()
-            .filter_map(|(name, value)| {
-                let entry = [name.into_vec(), value.into_vec()].join(&b'=');
-                CString::new(entry).ok()
-            })
-            .collect(),
+        None => own_environment(),
     };
     let mut args: Vec<_> = hook.args.iter().map(c).collect();
     if args.is_empty() {
@@ -58,6 +53,12 @@ fn ready(hook: &HookRecord, deadline: Duration) -> Hook {
         env: StringArray::new(env, 0),
         timeout: Some(hook.timeout.unwrap_or(milliseconds(deadline))),
     }
+}
+
+/// The environment of this process, which a program of the host's inherits.
+pub(super) fn own_environment() -> Vec<CString> {
+    let entries = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
+    entries.filter_map(|(name, value)| CString::new([name, value].join(&b'=')).ok()).collect()
 }
 
 /// Runs hooks of the plan one after the other; the first that fails ends it.
@@ -77,21 +78,34 @@ pub(super) fn run_all(
 fn run(hook: &Hook, pointer: Pointer, state: &StateText, pid: i32) -> Result<(), HookError> {
     let mut tail = Tail::<1024>::default();
     hook.run(state, pid, &mut tail).map_err(|fault| {
-        let mut why = match fault {
+        let why = match fault {
             Fault::Errno(errno) => format!("run the hook: {}", describe(errno)),
             Fault::NotExecuted(errno) => format!("execute the hook: {}", describe(errno)),
-            Fault::Exited(Exit::Code(code)) => format!("exit status {code}"),
-            Fault::Exited(Exit::Signal(signal)) => format!("killed by signal {signal}"),
+            Fault::Exited(exit) => ended(exit),
             Fault::TimedOut => {
                 format!("killed after its timeout of {} ms", hook.timeout.unwrap_or_default())
             }
         };
-        let output = String::from_utf8_lossy(tail.as_bytes());
-        if !output.trim().is_empty() {
-            why = format!("{why}: {}", output.trim());
-        }
+        let why = with_last_words(why, &tail);
         HookError { pointer, path: hook.path.to_string_lossy().into_owned(), why }
     })
+}
+
+/// How a program has ended.
+pub(super) fn ended(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit status {code}"),
+        Exit::Signal(signal) => format!("killed by signal {signal}"),
+    }
+}
+
+/// What happened to a program, and the end of what it wrote.
+pub(super) fn with_last_words<const N: usize>(why: String, tail: &Tail<N>) -> String {
+    let output = String::from_utf8_lossy(tail.as_bytes());
+    match output.trim() {
+        "" => why,
+        words => format!("{why}: {words}"),
+    }
 }
 
 /// Runs the poststart hooks of a record; the first that fails ends it.

@@ -1,18 +1,21 @@
 //! The ids of user namespaces: those of containers, and those that only map a mount.
 
-use super::Error;
+use super::{Error, hooks};
 use crate::deadlines::milliseconds;
+use crate::error::describe;
+use crate::init::first_executable;
 use crate::plan::Plan;
 use crate::plan::caps;
 use crate::plan::idmap::{IdMaps, Range, map_file};
 use crate::plan::mounts::{Content, Mount};
 use crate::plan::namespaces::Kind;
+use crate::plan::process::in_path;
 use crate::sys::mount::{self, Reach};
-use crate::sys::process::{self, Block, Cloned, Who, ns};
+use crate::sys::process::{self, Block, Cloned, Exit, StringArray, Who, ns};
+use crate::sys::spawn::{self, Outcome, Program, Tail};
 use crate::sys::{Errno, cred, fd, socket};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// The kernel takes maps of less than a page of text (user_namespaces(7)).
@@ -112,50 +115,53 @@ fn map_by_helper(
 ) -> Result<(), Error> {
     let helper = ids.helper;
     let numbers = ids.ranges.iter().flat_map(|range| [range.inside, range.outside, range.count]);
-    let mut command = Command::new(helper);
-    command.arg(pid.to_string()).args(numbers.map(|number| number.to_string()));
-    match run_within(&mut command, deadline) {
-        Ok((Some(status), _)) if status.success() => Ok(()),
-        Ok((status, said)) => {
-            let why = match status {
-                None => format!("not done within {} s (see --deadline hook)", deadline.as_secs()),
-                Some(status) if said.is_empty() => status.to_string(),
-                Some(_) => said,
-            };
-            Err(Error::IdHelper { pointer, helper, why })
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::NoIdHelper { pointer, helper, own: ids.own })
-        }
-        Err(error) => Err(Error::IdHelper { pointer, helper, why: error.to_string() }),
+    let numbers = numbers.map(|number| number.to_string());
+    let args = [helper.to_owned(), pid.to_string()].into_iter().chain(numbers);
+    match run_helper(helper, args, deadline) {
+        Ok(()) => Ok(()),
+        Err(Unmapped::NotFound) => Err(Error::NoIdHelper { pointer, helper, own: ids.own }),
+        Err(Unmapped::Refused(why)) => Err(Error::IdHelper { pointer, helper, why }),
     }
 }
 
-/// Runs a program, but no longer than `deadline`: how it ended, if it did, and what it said.
-fn run_within(
-    command: &mut Command,
+/// Why a helper has mapped nothing.
+enum Unmapped {
+    NotFound,
+    Refused(String),
+}
+
+/// Runs a program that is looked for in PATH, but no longer than `deadline`.
+fn run_helper(
+    name: &str,
+    args: impl Iterator<Item = String>,
     deadline: Duration,
-) -> std::io::Result<(Option<ExitStatus>, String)> {
-    let io = |errno| std::io::Error::from_raw_os_error(errno as i32);
-    // A file, so that nothing it leaves behind keeps anybody waiting.
-    let said = fd::memfd(c"said").map_err(io)?;
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::from(said.try_clone()?))
-        .spawn()?;
-    let ended = process::pidfd_open(child.id().cast_signed())
-        .and_then(|pidfd| fd::poll_in([pidfd.as_fd()], Some(milliseconds(deadline))));
-    let status = match ended {
-        Ok([true]) => Some(child.wait()?),
-        _ => {
-            let _ = child.kill();
-            None
-        }
+) -> Result<(), Unmapped> {
+    let refused = |errno| Unmapped::Refused(describe(errno));
+    let path = std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned());
+    let candidates: Vec<_> =
+        in_path(name, path.as_deref()).filter_map(|file| CString::new(file).ok()).collect();
+    let file = first_executable(&candidates).map_err(|errno| match errno {
+        Errno::ENOENT => Unmapped::NotFound,
+        other => refused(other),
+    })?;
+    let nothing = fd::openat(fd::cwd(), c"/dev/null", fd::O_RDONLY, 0).map_err(refused)?;
+    let program = Program {
+        path: file,
+        args: &StringArray::new(args.filter_map(|arg| CString::new(arg).ok()).collect(), 0),
+        env: &StringArray::new(hooks::own_environment(), 0),
+        input: nothing.as_fd(),
+        timeout: Some(milliseconds(deadline)),
     };
-    let mut tail = [0; 512];
-    let len = fd::read_tail(said.as_fd(), &mut tail).map_err(io)?;
-    Ok((status, String::from_utf8_lossy(&tail[..len]).trim().to_owned()))
+    let mut tail = Tail::<512>::default();
+    let why = match spawn::run(&program, &mut tail).map_err(refused)? {
+        Outcome::Exited(Exit::Code(0)) => return Ok(()),
+        Outcome::Exited(exit) => hooks::ended(exit),
+        Outcome::TimedOut => {
+            format!("not done within {} s (see --deadline hook)", deadline.as_secs())
+        }
+        Outcome::NotExecuted(errno) => describe(errno),
+    };
+    Err(Unmapped::Refused(hooks::with_last_words(why, &tail)))
 }
 
 /// Writes a file below /proc/PID by one write(2).

@@ -274,26 +274,25 @@ fn env(asked: &oci::Process) -> Result<Env, Error> {
     })
 }
 
-/// As execvp(3) looks: an empty element of PATH is the working directory.
 fn candidates(program: &str, path: Option<&str>) -> Result<(Search, Vec<CString>), Error> {
-    let one = |candidate: &str| text(candidate.as_bytes(), || "/process/args/0".to_owned());
+    let one = |candidate: String| text(candidate.as_bytes(), || "/process/args/0".to_owned());
     if program.contains('/') {
-        return Ok((Search::Direct, vec![one(program)?]));
+        return Ok((Search::Direct, vec![one(program.to_owned())?]));
     }
     let search = match path {
         Some(_) => Search::Path,
         None => Search::DefaultPath,
     };
-    let candidates = path
-        .unwrap_or(DEFAULT_PATH)
-        .split(':')
-        .map(|directory| match directory {
-            "" => one(&format!("./{program}")),
-            slashed if slashed.ends_with('/') => one(&format!("{slashed}{program}")),
-            plain => one(&format!("{plain}/{program}")),
-        })
-        .collect::<Result<_, _>>()?;
-    Ok((search, candidates))
+    Ok((search, in_path(program, path).map(one).collect::<Result<_, _>>()?))
+}
+
+/// Where execvp(3) looks for a program: an empty element of PATH is the working directory.
+pub(crate) fn in_path(program: &str, path: Option<&str>) -> impl Iterator<Item = String> {
+    path.unwrap_or(DEFAULT_PATH).split(':').map(move |directory| match directory {
+        "" => format!("./{program}"),
+        slashed if slashed.ends_with('/') => format!("{slashed}{program}"),
+        plain => format!("{plain}/{program}"),
+    })
 }
 
 fn cwd(asked: &oci::Process) -> Result<CString, Error> {

@@ -406,18 +406,6 @@ pub fn rewind(fd: BorrowedFd<'_>) -> Result<()> {
     check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_SET) }).map(drop)
 }
 
-/// The last bytes of a file, as many as fit into `buf`, and their number.
-///
-/// # Errors
-/// Those of fstat(2) and pread(2).
-pub fn read_tail(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<usize> {
-    let start = fstat(fd)?.size.saturating_sub(buf.len() as u64);
-    // SAFETY: the buffer is writable for the length given.
-    let ret =
-        unsafe { libc::pread64(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), start as i64) };
-    check(ret as libc::c_long).map(|n| n as usize)
-}
-
 /// write(2) once; how many bytes were taken.
 ///
 /// # Errors

@@ -20,6 +20,7 @@ tests![
     the_root_of_the_container_may_have_another_number,
     other_ids_need_a_helper,
     a_helper_has_a_deadline,
+    of_what_a_helper_says_the_end_is_kept,
     a_helper_maps_other_ids,
     the_administrators_helpers_map_subordinate_ids,
     supplementary_groups_are_refused,
@@ -147,6 +148,23 @@ fn a_helper_has_a_deadline() -> Outcome {
     let line = ["--deadline", "hook=0.3", "run", "--bundle", dir.to_str().unwrap(), bundle.id()];
     let refusal = bundle.sandbox().runtime(&line).user(USER).env("PATH", &helpers).finish();
     refusal.refused().complains("newgidmap").complains("--deadline hook");
+    assert!(bundle.sandbox().leftovers().is_empty());
+    Ok(())
+}
+
+fn of_what_a_helper_says_the_end_is_kept() -> Outcome {
+    user_namespaces()?;
+    needs::cloison()?;
+    let bundle = of_two_ranges(bundle());
+    let helpers = bundle.host_dir("helpers");
+    let script = "#!/bin/sh\nPATH=/usr/bin:/bin\nhead -c 3000000 /dev/zero | tr '\\0' x >&2\n\
+        echo \"in a file of $(stat -L -c %s /proc/$$/fd/2) bytes\" >&2\nexit 3\n";
+    write_program(&helpers.join("newgidmap"), script);
+    let refusal = bundle.invoke("run", &[]).user(USER).env("PATH", &helpers).finish().refused();
+    let refusal = refusal
+        .complains("/linux/gidMappings: newgidmap: exit status 3: xxx")
+        .complains("xxxin a file of 0 bytes");
+    assert!(refusal.stderr.len() < 1000, "{} bytes", refusal.stderr.len());
     assert!(bundle.sandbox().leftovers().is_empty());
     Ok(())
 }
