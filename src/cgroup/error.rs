@@ -179,7 +179,7 @@ pub enum Error {
         errno: Errno,
     },
     /// Not all processes stopped, or went on, in time.
-    #[error("{action} cgroup {path}: not done at the deadline")]
+    #[error("{action} cgroup {path}: not done at the deadline (see --deadline freeze)")]
     Late {
         /// `freeze` or `thaw`.
         action: &'static str,

@@ -3,9 +3,11 @@
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
@@ -15,7 +17,10 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::harness::{Bundle, Container, Finished, Outcome, eventually, needs, write_program};
+use crate::harness::{
+    Bundle, Container, Finished, Outcome, Skip, eventually, needs, on_host_hierarchies,
+    write_program,
+};
 
 super::harness::tests![
     another_command_at_work,
@@ -27,6 +32,10 @@ super::harness::tests![
     an_init_that_does_not_go_on,
     a_gate_that_others_crowd,
     an_ancestor_that_stays_frozen,
+    a_process_that_cannot_be_frozen,
+    a_signal_to_all_beside_one_that_cannot_be_frozen,
+    the_end_below_an_ancestor_that_stays_frozen,
+    v1_the_end_below_an_ancestor_that_stays_frozen,
     a_process_that_does_not_die,
     a_program_that_is_never_ready,
     a_service_manager_that_does_not_read,
@@ -187,6 +196,138 @@ fn an_ancestor_that_stays_frozen() -> Outcome {
     gives_up(container.bundle(), &line, "/in");
     freeze("0");
     assert_eq!(container.status(), "running");
+    Ok(())
+}
+
+/// A process that waits for a file system that does not answer, deaf to everything but its death.
+struct Stuck {
+    process: std::process::Child,
+    place: PathBuf,
+    _device: std::fs::File,
+}
+
+impl Stuck {
+    fn below(dir: PathBuf) -> Result<Self, Skip> {
+        needs::root()?;
+        let device = std::fs::File::options().read(true).write(true).open("/dev/fuse");
+        let device = device.map_err(|why| Skip(format!("/dev/fuse: {why}")))?;
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
+        mount(Some("deaf"), &dir, Some("fuse"), MsFlags::empty(), Some(options.as_str()))
+            .expect("mount a file system");
+        let process = Command::new("/bin/ls").arg(&dir).stderr(Stdio::null()).spawn();
+        let stuck = Self { process: process.expect("start ls"), place: dir, _device: device };
+        assert!(eventually(|| stuck.status().contains("State:\tD")), "{}", stuck.status());
+        Ok(stuck)
+    }
+
+    fn status(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default()
+    }
+
+    /// Makes it a process of the container, as far as cgroups are concerned.
+    fn join(&self, container: &Container) {
+        let list = cgroup_of(container).join("cgroup.procs");
+        std::fs::write(list, self.process.id().to_string()).expect("join");
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = umount2(&self.place, MntFlags::MNT_DETACH);
+    }
+}
+
+fn cgroup_of(container: &Container) -> PathBuf {
+    let cgroup = container.bundle().cgroup().expect("a cgroup");
+    Path::new("/sys/fs/cgroup").join(cgroup.trim_start_matches('/'))
+}
+
+/// Whether a container's cgroup is to be frozen.
+fn freezer(container: &Container) -> String {
+    std::fs::read_to_string(cgroup_of(container).join("cgroup.freeze")).expect("read the freezer")
+}
+
+/// CG-43. The freezer of cgroup v1 takes such a process for frozen (Linux 6.18).
+fn a_process_that_cannot_be_frozen() -> Outcome {
+    needs::cloison()?;
+    let container = Bundle::new().sh("while :; do echo tick; sleep 0.01; done").start();
+    let stuck = Stuck::below(container.bundle().host_dir("deaf"))?;
+    stuck.join(&container);
+    let cgroup = container.bundle().cgroup().expect("a cgroup");
+    let began = Instant::now();
+    let line = ["--deadline", "freeze=0.5", "pause", container.id()];
+    gives_up(container.bundle(), &line, "freeze cgroup").complains(&cgroup).complains("--deadline");
+    assert!(began.elapsed() >= Duration::from_millis(500), "took {:?}", began.elapsed());
+    assert_eq!(freezer(&container), "0\n");
+    assert_eq!(container.status(), "running");
+    let before = container.stdout().len();
+    assert!(eventually(|| container.stdout().len() > before), "it goes on");
+    drop(stuck);
+    container.verb("pause", &[], &[]).ok();
+    assert_eq!(container.status(), "paused");
+    Ok(())
+}
+
+/// It is sent without standing still.
+fn a_signal_to_all_beside_one_that_cannot_be_frozen() -> Outcome {
+    needs::cloison()?;
+    let script = "trap 'echo caught' TERM; echo ready; while :; do sleep 0.01; done";
+    let container = Bundle::new().sh(script).start();
+    container.says("ready");
+    let stuck = Stuck::below(container.bundle().host_dir("deaf"))?;
+    stuck.join(&container);
+    let began = Instant::now();
+    container.verb("kill", &["--all"], &["TERM"]).ok();
+    assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
+    container.says("caught");
+    assert_eq!(freezer(&container), "0\n");
+    assert_eq!(container.status(), "running");
+    Ok(())
+}
+
+fn below_a_parent() -> (Container, String) {
+    let bundle = Bundle::new().args(&["sleep", "60"]);
+    let parent = format!("{}-parent", bundle.id());
+    let container = bundle.set("/linux/cgroupsPath", format!("/{parent}/in")).start();
+    (container, parent)
+}
+
+/// SIGKILL reaches the frozen.
+fn the_end_below_an_ancestor_that_stays_frozen() -> Outcome {
+    needs::root()?;
+    needs::cgroupfs()?;
+    needs::cloison()?;
+    let (container, parent) = below_a_parent();
+    let file = format!("/sys/fs/cgroup/{parent}/cgroup.freeze");
+    std::fs::write(file, "1").expect("freeze");
+    container.verb("kill", &["--all"], &["KILL"]).ok();
+    container.becomes("stopped");
+    container.verb("delete", &["--force"], &[]).ok();
+    let left = container.bundle().sandbox().leftovers();
+    assert!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+/// There it does not, and nobody but whoever has frozen the ancestor can do anything about it.
+fn v1_the_end_below_an_ancestor_that_stays_frozen() -> Outcome {
+    needs::cloison()?;
+    needs::v1_controller("freezer")?;
+    on_host_hierarchies(|| {
+        let (container, parent) = below_a_parent();
+        let freezer = needs::v1_mount("freezer").expect("a freezer");
+        let file = format!("{freezer}/{parent}/freezer.state");
+        std::fs::write(&file, "FROZEN").expect("freeze");
+        let (bundle, id) = (container.bundle(), container.id());
+        let wanted = format!("{}", container.pid);
+        gives_up(bundle, &["--deadline", "end=0.3", "kill", "--all", id, "KILL"], &wanted);
+        gives_up(bundle, &["--deadline", "end=0.3", "delete", "--force", id], &wanted);
+        std::fs::write(&file, "THAWED").expect("thaw");
+        container.verb("delete", &["--force"], &[]).ok();
+        let left = bundle.sandbox().leftovers();
+        assert!(left.is_empty(), "{left:?}");
+    });
     Ok(())
 }
 
