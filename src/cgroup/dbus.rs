@@ -73,6 +73,12 @@ impl Error {
 /// Largest message that is accepted; the protocol allows 128 MiB, systemd sends kilobytes.
 const MAX_MESSAGE: usize = 1 << 20;
 
+/// So many signals wait to be looked at; the oldest give way to newer ones.
+const MOST_SIGNALS: usize = 64;
+
+/// The first piece of memory for a message; each further one doubles it, when it is full.
+const PIECE: usize = 4096;
+
 /// Message types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -427,10 +433,17 @@ impl Connection {
                     };
                     return Err(Error::Method { member, name: message.error, message: text });
                 }
-                Kind::Signal => self.signals.push_back(message),
+                Kind::Signal => self.keep(message),
                 _ => {}
             }
         }
+    }
+
+    fn keep(&mut self, signal: Message) {
+        if self.signals.len() == MOST_SIGNALS {
+            self.signals.pop_front();
+        }
+        self.signals.push_back(signal);
     }
 
     /// The next signal, also one that came during a call.
@@ -445,7 +458,7 @@ impl Connection {
             }
             let message = self.read(action, deadline)?;
             if message.kind == Kind::Signal {
-                self.signals.push_back(message);
+                self.keep(message);
             }
         }
     }
@@ -512,8 +525,13 @@ impl Connection {
     fn read(&mut self, action: &'static str, deadline: Instant) -> Result<Message, Error> {
         let mut bytes = vec![0; FIXED_HEADER];
         self.fill(&mut bytes, action, deadline)?;
-        bytes.resize(Message::length(&bytes)?, 0);
-        self.fill(&mut bytes[FIXED_HEADER..], action, deadline)?;
+        let length = Message::length(&bytes)?;
+        // A length is believed as its bytes come in.
+        while bytes.len() < length {
+            let had = bytes.len();
+            bytes.resize(length.min((2 * had).max(PIECE)), 0);
+            self.fill(&mut bytes[had..], action, deadline)?;
+        }
         Message::decode(&bytes)
     }
 }
@@ -578,6 +596,7 @@ pub(super) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::noalloc;
     use proptest::prelude::*;
 
     const PEER: Address<'_> = Address { destination: "d", path: "/p", interface: "i" };
@@ -599,6 +618,50 @@ mod tests {
         assert_eq!(Decoder::new(&reply.body).text().unwrap(), "told");
         assert_eq!(connection.signal("wait", soon()).unwrap().member, "Early");
         assert!(matches!(connection.signal("wait", soon()), Err(Error::Late { action: "wait" })));
+    }
+
+    #[test]
+    fn of_too_many_signals_the_newest_are_kept() {
+        let stream = fake::bus(|call| {
+            let signal = |n: usize| fake::signal(&format!("S{n}"), "", Encoder::default());
+            let mut answers: Vec<_> = (0..MOST_SIGNALS + 2).map(signal).collect();
+            answers.push(fake::reply(call, "", Encoder::default()));
+            answers
+        });
+        let mut connection = Connection::new(stream, soon()).unwrap();
+        connection.call(PEER, "Ask", "", &[], soon()).unwrap();
+        assert_eq!(connection.signals.len(), MOST_SIGNALS);
+        assert_eq!(connection.signal("wait", soon()).unwrap().member, "S2");
+    }
+
+    #[test]
+    fn an_announced_length_takes_no_memory_before_its_bytes() {
+        let stream = fake::bus(|_| vec![encode(Kind::Reply, 1, &[], Some(1), &[])]);
+        let mut connection = Connection::new(stream, soon()).unwrap();
+        connection.call(PEER, "Ask", "", &[], soon()).unwrap();
+        let (client, mut bus) = UnixStream::pair().unwrap();
+        connection.stream = client;
+        let mut announced = encode(Kind::Reply, 1, &[], Some(2), &[]);
+        announced[4..8].copy_from_slice(&(MAX_MESSAGE as u32 / 2).to_le_bytes());
+        bus.write_all(&announced).unwrap();
+        drop(bus);
+        let (ended, most) = noalloc::most_in_use(|| connection.call(PEER, "Ask", "", &[], soon()));
+        assert!(matches!(ended, Err(Error::Io { .. })), "{ended:?}");
+        assert!(most < 4 * PIECE, "{most} bytes");
+    }
+
+    #[test]
+    fn a_large_message_is_read_whole() {
+        let text = "x".repeat(5 * PIECE);
+        let sent = text.clone();
+        let stream = fake::bus(move |call| {
+            let mut body = Encoder::default();
+            body.text(&sent);
+            vec![fake::reply(call, "s", body)]
+        });
+        let mut connection = Connection::new(stream, soon()).unwrap();
+        let reply = connection.call(PEER, "Ask", "", &[], soon()).unwrap();
+        assert_eq!(Decoder::new(&reply.body).text().unwrap(), text);
     }
 
     #[test]

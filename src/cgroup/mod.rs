@@ -27,6 +27,7 @@ pub use error::{Error, Hint};
 pub use oom::Watch;
 pub use processes::Survivor;
 pub use stats::Stats;
+pub use systemd::ServiceManager;
 
 use crate::plan::cgroup::path::CgroupPath;
 use crate::plan::cgroup::scope::Bus;

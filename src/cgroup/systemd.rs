@@ -57,14 +57,8 @@ pub(super) struct Unit {
 }
 
 /// A connection to a service manager that tells of finished jobs.
-struct ServiceManager(Connection);
-
-/// Whether a unit is there to be stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stopped {
-    Now,
-    Before,
-}
+#[derive(Debug)]
+pub struct ServiceManager(Connection);
 
 impl Unit {
     pub(super) fn survey(scope: &Scope) -> Result<Self, Error> {
@@ -163,7 +157,11 @@ impl Unit {
 }
 
 impl ServiceManager {
-    fn new(stream: UnixStream, deadline: Instant) -> Result<Self, BusError> {
+    /// Introduces itself on a connected socket.
+    ///
+    /// # Errors
+    /// What the bus answers, or does not answer before the deadline.
+    pub fn new(stream: UnixStream, deadline: Instant) -> Result<Self, BusError> {
         let mut connection = Connection::new(stream, deadline)?;
         connection.call(BUS, "Hello", "", &[], deadline)?;
         let mut rule = Encoder::default();
@@ -174,7 +172,15 @@ impl ServiceManager {
 
     /// Starts a scope around a process and waits for the job's result. A failed unit of the same
     /// name, left by an earlier container, is forgotten first.
-    fn start(&mut self, scope: &Scope, pid: i32, deadline: Instant) -> Result<String, BusError> {
+    ///
+    /// # Errors
+    /// What the service manager answers, or does not answer before the deadline.
+    pub fn start(
+        &mut self,
+        scope: &Scope,
+        pid: i32,
+        deadline: Instant,
+    ) -> Result<String, BusError> {
         let body = start_body(scope, pid);
         match self.start_transient(&body, deadline) {
             Err(error) if error.is_called(UNIT_EXISTS) => {
@@ -189,23 +195,30 @@ impl ServiceManager {
         self.job("StartTransientUnit", "ssa(sv)a(sa(sv))", body, deadline)
     }
 
-    fn stop(&mut self, unit: &str, deadline: Instant) -> Result<Stopped, BusError> {
+    /// Stops a unit, waits until it has stopped, and has it forgotten. One that is not there has.
+    ///
+    /// # Errors
+    /// What the service manager answers, or does not answer before the deadline.
+    pub fn stop(&mut self, unit: &str, deadline: Instant) -> Result<(), BusError> {
         let mut body = Encoder::default();
         body.text(unit).text("replace");
         match self.job("StopUnit", "ss", &body.bytes(), deadline) {
             Ok(_) => {}
-            Err(error) if error.is_called(NO_SUCH_UNIT) => return Ok(Stopped::Before),
+            Err(error) if error.is_called(NO_SUCH_UNIT) => return Ok(()),
             Err(error) => return Err(error),
         }
         match self.forget(unit, deadline) {
             // It did not fail, so it is gone already.
-            Err(BusError::Method { .. }) => Ok(Stopped::Now),
-            other => other.map(|()| Stopped::Now),
+            Err(BusError::Method { .. }) => Ok(()),
+            other => other,
         }
     }
 
     /// Sets properties of a unit for as long as it lives, and waits until they are in force.
-    fn set(
+    ///
+    /// # Errors
+    /// What the service manager answers, or does not answer before the deadline.
+    pub fn set(
         &mut self,
         unit: &str,
         properties: &[Property],
@@ -492,10 +505,11 @@ mod tests {
     /// CG-53.
     #[test]
     fn stopping_a_unit_that_is_gone_is_no_error() {
-        let (mut manager, _) = manager(|call| {
+        let (mut manager, asked) = manager(|call| {
             vec![fake::error(call, "org.freedesktop.systemd1.NoSuchUnit", "not loaded")]
         });
-        assert_eq!(manager.stop("c-1.scope", soon()).unwrap(), Stopped::Before);
+        manager.stop("c-1.scope", soon()).unwrap();
+        assert_eq!(asked.lock().unwrap()[2..], ["StopUnit"]);
     }
 
     #[test]
@@ -504,7 +518,7 @@ mod tests {
             "StopUnit" => vec![job_reply(call, "/j"), removed("/j", "done")],
             _ => vec![fake::error(call, "org.freedesktop.systemd1.NoSuchUnit", "not loaded")],
         });
-        assert_eq!(manager.stop("c-1.scope", soon()).unwrap(), Stopped::Now);
+        manager.stop("c-1.scope", soon()).unwrap();
         assert_eq!(asked.lock().unwrap()[2..], ["StopUnit", "ResetFailedUnit"]);
     }
 

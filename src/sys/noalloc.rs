@@ -4,6 +4,8 @@
 //! allocation would touch pages for nothing and, in an embedder with threads, could find the
 //! allocator's lock taken for ever. In debug builds the guard ends the process at the first
 //! allocation and names the step; release builds carry nothing of it.
+//!
+//! The same guard tells tests how much memory something takes.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -17,13 +19,51 @@ pub fn forbid(step: u8) {
     }
 }
 
+/// Does `work` and tells how many bytes it had in use at most, beyond those that the calling thread
+/// had in use before; none in release builds, which do not count.
+pub fn most_in_use<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    #[cfg(debug_assertions)]
+    let before = guard::begin();
+    let done = work();
+    #[cfg(debug_assertions)]
+    let most = guard::most_since(before);
+    #[cfg(not(debug_assertions))]
+    let most = 0;
+    (done, most)
+}
+
 #[cfg(debug_assertions)]
 mod guard {
     use super::{Ordering, STEP};
     use dlmalloc::GlobalDlmalloc;
     use std::alloc::{GlobalAlloc, Layout};
+    use std::cell::Cell;
 
     struct Guard;
+
+    thread_local! {
+        /// Bytes in use and the most that there were. What one thread takes and another gives back
+        /// may make the first less than nothing.
+        static USE: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
+    }
+
+    fn count(bytes: isize) {
+        let (now, most) = USE.get();
+        let now = now.saturating_add(bytes);
+        USE.set((now, most.max(now)));
+    }
+
+    /// Begins to count; what is in use now.
+    pub(super) fn begin() -> isize {
+        let (now, _) = USE.get();
+        USE.set((now, now));
+        now
+    }
+
+    pub(super) fn most_since(before: isize) -> usize {
+        let (_, most) = USE.get();
+        most.saturating_sub(before).unsigned_abs()
+    }
 
     fn check() {
         let step = STEP.load(Ordering::Relaxed);
@@ -41,11 +81,13 @@ mod guard {
     unsafe impl GlobalAlloc for Guard {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             check();
+            count(layout.size().cast_signed());
             // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
             unsafe { GlobalDlmalloc.alloc(layout) }
         }
 
         unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+            count(-layout.size().cast_signed());
             // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`.
             unsafe { GlobalDlmalloc.dealloc(ptr, layout) }
         }

@@ -2,6 +2,7 @@
 //! `tests/fuzz` calls them with a fixed set of inputs, `make fuzz` with whatever
 //! reaches new code.
 
+mod bus;
 mod bytes;
 mod cbpf;
 mod config;
@@ -41,4 +42,5 @@ pub const TARGETS: &[Target] = &[
     target("seccomp_cache", seccomp::cache),
     target("wire", wire::hold),
     target("records", records::hold),
+    target("bus", bus::hold),
 ];
