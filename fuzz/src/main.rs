@@ -2,6 +2,8 @@
 #![no_main]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+// Whatever it begins with, libFuzzer takes from files.
+#[allow(dead_code)]
 #[path = "../../tests/fuzz/targets/mod.rs"]
 mod targets;
 

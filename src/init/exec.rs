@@ -78,10 +78,12 @@ pub(super) fn await_start(
         Some(ToInit::Go) => return Err(Failure::new(step, 0, Errno::EBADMSG)),
     }
     let Some(gate) = gate else { return Err(Failure::new(step, 0, Errno::EBADF)) };
-    fd::close_from_except(launcher.as_raw_fd(), &[gate.as_raw_fd()]).at(step, 0)?;
+    // While nobody has come in, nobody could be told why init has ended. The link, all that there is
+    // to be closed, is close-on-exec.
+    let _ = fd::close_from_except(launcher.as_raw_fd(), &[gate.as_raw_fd()]);
     loop {
-        // While nobody has come in, nobody could be told why init has ended: what it lacks now
-        // (descriptors, memory) it may have in a moment, and whoever starts it has a deadline.
+        // What it lacks now (descriptors, memory) it may have in a moment, and whoever starts it
+        // has a deadline.
         let Ok(connection) = socket::accept(gate.as_fd()) else {
             // A wait for nothing; that it fails is no reason not to try again.
             let _ = fd::poll_in([], Some(PAUSE));

@@ -8,6 +8,9 @@ use super::scene::{Shape, Stage, Verb, reap, settled};
 use super::tracer::{Blow, Call, Target, Trace, trace};
 use super::{errors, names};
 
+/// The number of the container's first process among those of a create.
+const INIT: usize = 1;
+
 /// What came of a trial.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -124,6 +127,8 @@ impl Theatre {
         };
         if seen.hung {
             wrong.push("it did not end".to_owned());
+        } else if seen.code == Some(self.verb.success()) && self.is_past_its_end(target, seen) {
+            verdict = Verdict::NotReached;
         } else if seen.code == Some(self.verb.success()) {
             match stage.done() {
                 Ok(done) if done == self.expected => verdict = Verdict::Succeeded,
@@ -151,6 +156,20 @@ impl Theatre {
         }
         wrong.extend(self.clean_up(stage, seen));
         if wrong.is_empty() { verdict } else { Verdict::Wrong(wrong) }
+    }
+
+    /// Whether create had said its last word to init when that was killed: it cannot tell what
+    /// becomes of the container from then on.
+    fn is_past_its_end(&self, target: Target, seen: &Trace) -> bool {
+        let heard = |number: &&i64| **number == libc::SYS_recvmsg;
+        let before = seen.calls.get(target.process).into_iter().flatten().take(target.n);
+        let before: Vec<i64> = before.map(|call| call.number).collect();
+        self.verb == Verb::Create
+            && target.process == INIT
+            && target.blow == Blow::Kill
+            && self.calls.get(INIT).is_some_and(|all| {
+                all.iter().filter(heard).count() == before.iter().filter(heard).count()
+            })
     }
 
     fn sentence(
