@@ -270,7 +270,7 @@ fn a_process_that_cannot_be_frozen() -> Outcome {
     Ok(())
 }
 
-/// It is sent without standing still.
+/// CG-44: it is sent without standing still.
 fn a_signal_to_all_beside_one_that_cannot_be_frozen() -> Outcome {
     needs::cloison()?;
     let script = "trap 'echo caught' TERM; echo ready; while :; do sleep 0.01; done";
@@ -294,7 +294,7 @@ fn below_a_parent() -> (Container, String) {
     (container, parent)
 }
 
-/// SIGKILL reaches the frozen.
+/// CG-43: SIGKILL reaches the frozen.
 fn the_end_below_an_ancestor_that_stays_frozen() -> Outcome {
     needs::root()?;
     needs::cgroupfs()?;
