@@ -127,7 +127,7 @@ impl Theatre {
         };
         if seen.hung {
             wrong.push("it did not end".to_owned());
-        } else if seen.code == Some(self.verb.success()) && self.is_past_its_end(target, seen) {
+        } else if seen.code == Some(self.verb.success()) && self.is_past_its_word(target, seen) {
             verdict = Verdict::NotReached;
         } else if seen.code == Some(self.verb.success()) {
             match stage.done() {
@@ -158,17 +158,17 @@ impl Theatre {
         if wrong.is_empty() { verdict } else { Verdict::Wrong(wrong) }
     }
 
-    /// Whether create had said its last word to init when that was killed: it cannot tell what
-    /// becomes of the container from then on.
-    fn is_past_its_end(&self, target: Target, seen: &Trace) -> bool {
-        let heard = |number: &&i64| **number == libc::SYS_recvmsg;
+    /// Whether init had told create all that it has to tell when it was killed: what becomes of it
+    /// from then on create may or may not see before its end.
+    fn is_past_its_word(&self, target: Target, seen: &Trace) -> bool {
+        let said = |number: &&i64| **number == libc::SYS_sendmsg;
         let before = seen.calls.get(target.process).into_iter().flatten().take(target.n);
         let before: Vec<i64> = before.map(|call| call.number).collect();
         self.verb == Verb::Create
             && target.process == INIT
             && target.blow == Blow::Kill
             && self.calls.get(INIT).is_some_and(|all| {
-                all.iter().filter(heard).count() == before.iter().filter(heard).count()
+                all.iter().filter(said).count() == before.iter().filter(said).count()
             })
     }
 
