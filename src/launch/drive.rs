@@ -9,8 +9,8 @@ use crate::deadlines::{Deadlines, milliseconds};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::resctrl;
-use crate::state::{Record, Status, ended_before_program};
-use crate::sys::process::{self, Block, Exit, Who};
+use crate::state::{EarlyEnd, Record, Status, end_before_program};
+use crate::sys::process::{self, Block, Who};
 use crate::sys::{Errno, fd, socket, tty};
 use crate::timing::Phase;
 use crate::wire::{Failure, Step, ToInit, ToLauncher};
@@ -183,12 +183,12 @@ pub(super) fn answer(
     loop {
         match receive(link, pid, "execute its program", deadlines.setup) {
             // Close-on-exec: the other end is gone because execve has succeeded, or else it died.
-            Ok(None) | Err(Error::Link { source: Errno::ECONNRESET })
-                if ended_before_program(pid, pidfd) =>
-            {
-                return Err(Error::NotExecuted { pid });
+            Ok(None) | Err(Error::Link { source: Errno::ECONNRESET }) => {
+                return match end_before_program(pid, pidfd) {
+                    None => Ok(None),
+                    Some(EarlyEnd { exit }) => Err(Error::NotExecuted { pid, exit }),
+                };
             }
-            Ok(None) | Err(Error::Link { source: Errno::ECONNRESET }) => return Ok(None),
             Ok(Some((ToLauncher::Failed(failure), _))) => return Ok(Some(failure)),
             Ok(Some((ToLauncher::Listener, Some(listener)))) => {
                 listener::give(id, record, pid, listener.as_fd(), deadlines.socket)?;
@@ -219,8 +219,7 @@ pub(super) fn receive(
 
 pub(super) fn ended(child: &Child) -> Error {
     let how = match process::wait(Who::Pidfd(child.pidfd.as_fd()), Block::Yes) {
-        Ok(Some((_, Exit::Code(code)))) => format!("status {code}"),
-        Ok(Some((_, Exit::Signal(signal)))) => format!("signal {signal}"),
+        Ok(Some((_, exit))) => exit.to_string(),
         Ok(None) | Err(_) => "unknown status".to_owned(),
     };
     Error::InitEnded { how }

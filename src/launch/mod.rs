@@ -28,7 +28,7 @@ use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::resctrl;
 use crate::state::{self, Entry, Identity, InitRecord, Record, Status, Store};
-use crate::sys::process::{self, Block, Who};
+use crate::sys::process::{self, Block, Exit, Who};
 use crate::sys::signal::number::SIGKILL;
 use crate::sys::{Errno, fd, mount};
 use crate::timing::{Phase, Timing};
@@ -279,10 +279,12 @@ pub enum Error {
         seconds: u64,
     },
     /// The process has ended on its way to the program.
-    #[error("process {pid} was killed before it executed its program")]
+    #[error("process {pid} ended before it executed its program{}", how(.exit))]
     NotExecuted {
         /// The process.
         pid: i32,
+        /// How, where that is known.
+        exit: Option<Exit>,
     },
     /// Init has reported a failure.
     #[error(transparent)]
@@ -316,6 +318,11 @@ pub enum Error {
         /// The cause.
         source: Errno,
     },
+}
+
+/// How a process ended, after a sentence that says that it did.
+fn how(exit: &Option<Exit>) -> String {
+    exit.map_or_else(String::new, |exit| format!(": {exit}"))
 }
 
 /// Makes the container of a plan.

@@ -58,32 +58,42 @@ const PF_FORKNOEXEC: u64 = 0x40;
 /// Whether a process has begun to end, though not all of it may be gone: the first of a pid
 /// namespace waits for the others to be reaped, which nobody may be in a hurry to do.
 pub fn is_ending(pid: i32, pidfd: BorrowedFd<'_>) -> bool {
-    flags(pid, pidfd).is_none_or(|flags| flags & PF_EXITING != 0)
+    fields(pid, pidfd, [9]).is_none_or(|[flags]| flags & PF_EXITING != 0)
+}
+
+/// How a process ended that has let go of its descriptors, if that was not by executing its
+/// program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlyEnd {
+    /// Where the kernel tells (the caller may trace the process, proc_pid_stat(5)).
+    pub exit: Option<Exit>,
 }
 
 /// Whether a process that has let go of its descriptors did so by ending, instead of executing
 /// its program. One that was reaped meanwhile counts when SIGKILL has ended it, where the kernel
 /// still tells (Linux 6.15): nothing else ends who waits to be started.
-pub fn ended_before_program(pid: i32, pidfd: BorrowedFd<'_>) -> bool {
-    match flags(pid, pidfd) {
-        Some(flags) => flags & PF_FORKNOEXEC != 0,
-        None => process::exit_of(pidfd) == Some(Exit::Signal(SIGKILL as u8)),
-    }
+pub fn end_before_program(pid: i32, pidfd: BorrowedFd<'_>) -> Option<EarlyEnd> {
+    let Some([flags, status]) = fields(pid, pidfd, [9, 52]) else {
+        let exit = process::exit_of(pidfd);
+        return (exit == Some(Exit::Signal(SIGKILL as u8))).then_some(EarlyEnd { exit });
+    };
+    let exit = (status != 0).then(|| Exit::of_wait_status(status as i32));
+    (flags & PF_FORKNOEXEC != 0).then_some(EarlyEnd { exit })
 }
 
-/// The flags of the process behind a pidfd; none once it was reaped.
-fn flags(pid: i32, pidfd: BorrowedFd<'_>) -> Option<u64> {
-    let flags = stat_field(pid, 9).ok()?;
+/// Numbers of the process behind a pidfd (proc_pid_stat(5)); none once it was reaped.
+fn fields<const N: usize>(pid: i32, pidfd: BorrowedFd<'_>, wanted: [usize; N]) -> Option<[u64; N]> {
+    let fields = stat_fields(pid, wanted).ok()?;
     // Asked afterwards: what was read is that of the process if it is still there, ended or not.
-    process::pidfd_signal(pidfd, 0).ok().map(|()| flags)
+    process::pidfd_signal(pidfd, 0).ok().map(|()| fields)
 }
 
 fn start_time(pid: i32) -> Result<u64, Errno> {
-    stat_field(pid, 22)
+    stat_fields(pid, [22]).map(|[time]| time)
 }
 
-/// A numeric field of proc_pid_stat(5) behind the name, counted from 1 as there.
-fn stat_field(pid: i32, number: usize) -> Result<u64, Errno> {
+/// Numeric fields of proc_pid_stat(5) behind the name, counted from 1 as there.
+fn stat_fields<const N: usize>(pid: i32, wanted: [usize; N]) -> Result<[u64; N], Errno> {
     let path = CString::new(format!("/proc/{pid}/stat")).map_err(|_| Errno::EINVAL)?;
     // Every start asks for it: one read, which is always enough for these numbers.
     let mut buf = [0; 1024];
@@ -91,14 +101,19 @@ fn stat_field(pid: i32, number: usize) -> Result<u64, Errno> {
     let len = fd::read(file.as_fd(), &mut buf)?;
     let text = String::from_utf8_lossy(&buf[..len]);
     // The second field is the name in parentheses and may hold anything.
-    text.rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(number - 3)?.parse().ok())
-        .ok_or(Errno::EIO)
+    let (_, rest) = text.rsplit_once(')').ok_or(Errno::EIO)?;
+    let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3)?.parse().ok();
+    let mut found = [0; N];
+    for (place, number) in found.iter_mut().zip(wanted) {
+        *place = field(number).ok_or(Errno::EIO)?;
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::process::{Block, Cloned, Who};
 
     #[test]
     fn a_living_process_is_found_and_a_stranger_is_not() {
@@ -121,16 +136,32 @@ mod tests {
         let mut program = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
         let pid = program.id() as i32;
         let pidfd = process::pidfd_open(pid).unwrap();
-        assert!(!ended_before_program(pid, pidfd.as_fd()));
+        assert_eq!(end_before_program(pid, pidfd.as_fd()), None);
         assert!(!is_ending(pid, pidfd.as_fd()));
         program.kill().unwrap();
         while !fd::poll_in([pidfd.as_fd()], Some(100)).unwrap()[0] {}
-        assert!(!ended_before_program(pid, pidfd.as_fd()), "killed after execve");
+        assert_eq!(end_before_program(pid, pidfd.as_fd()), None, "killed after execve");
         assert!(is_ending(pid, pidfd.as_fd()));
         program.wait().unwrap();
         assert!(is_ending(pid, pidfd.as_fd()));
         // Reaped, so that only the way of its end is known.
         let told = process::exit_of(pidfd.as_fd());
         assert!(matches!(told, None | Some(Exit::Signal(9))), "{told:?}");
+    }
+
+    #[test]
+    fn a_process_that_was_killed_before_it_was_executed_says_how() {
+        let (pid, pidfd) = match process::clone3(0, None).unwrap() {
+            Cloned::Child => {
+                let _ = fd::poll_in([], Some(60_000));
+                process::exit_now(0)
+            }
+            Cloned::Parent { pid, pidfd } => (pid, pidfd),
+        };
+        process::pidfd_signal(pidfd.as_fd(), SIGKILL).unwrap();
+        while !fd::poll_in([pidfd.as_fd()], Some(100)).unwrap()[0] {}
+        let how = EarlyEnd { exit: Some(Exit::Signal(SIGKILL as u8)) };
+        assert_eq!(end_before_program(pid, pidfd.as_fd()), Some(how));
+        process::wait(Who::Pidfd(pidfd.as_fd()), Block::Yes).unwrap();
     }
 }

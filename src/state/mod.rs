@@ -14,7 +14,7 @@ mod record;
 mod status;
 
 pub use cache::Cache;
-pub use identity::{Identity, ended_before_program, is_ending};
+pub use identity::{EarlyEnd, Identity, end_before_program, is_ending};
 pub use readiness::readiness_directory;
 pub use record::{HookRecord, InitRecord, ListenerRecord, Record};
 pub use status::Status;

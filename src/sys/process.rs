@@ -4,6 +4,7 @@ use super::fd::own;
 use super::{Errno, Result, check, retry};
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Namespace flags of clone(2).
@@ -138,10 +139,7 @@ pub fn exit_of(pidfd: BorrowedFd<'_>) -> Option<Exit> {
     if info.mask & PIDFD_INFO_EXIT == 0 {
         return None;
     }
-    match info.exit_code & 0x7f {
-        0 => Some(Exit::Code((info.exit_code >> 8) as u8)),
-        signal => Some(Exit::Signal(signal as u8)),
-    }
+    Some(Exit::of_wait_status(info.exit_code))
 }
 
 /// How a child ended.
@@ -154,11 +152,28 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// What wait(2) and the kernel's tables have it in.
+    pub fn of_wait_status(status: i32) -> Self {
+        match status & 0x7f {
+            0 => Self::Code((status >> 8) as u8),
+            signal => Self::Signal(signal as u8),
+        }
+    }
+
     /// The status that a shell would report: the code, or 128 + signal.
     pub fn status(self) -> u8 {
         match self {
             Self::Code(code) => code,
             Self::Signal(signal) => signal.saturating_add(128),
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "status {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
         }
     }
 }

@@ -7,9 +7,6 @@ LAB_TEST_KERNELS ?= uml-stable uml-newest
 LAB_SHELL ?= uml-newest
 # Patterns of the names of the jobs to run (tests/vm/jobs.toml).
 LAB_JOBS ?= lab-* unit-* suite-*
-# Options of the cargo that builds the programs under test: --release, say.
-LAB_CARGO ?=
-
 # The disk of the machines: rootfs, or engines, which has container engines too.
 LAB_DISK ?= rootfs
 export LAB_DISK
@@ -45,8 +42,8 @@ vm-shell: lab-deps lab-programs $(lab_disk) $(call lab_kernel,$(LAB_SHELL))
 lab-deps:
 	tests/vm/deps
 
-lab-programs:
-	python3 -B tests/vm/programs.py $(LAB)/bin $(LAB_CARGO)
+lab-programs: build
+	python3 -B tests/vm/programs.py $(LAB)/bin $(BINARY)
 
 $(lab_disk): tests/vm/build-rootfs tests/vm/settings $(shell find tests/vm/guest -type f) | lab-deps
 	tests/vm/build-rootfs
