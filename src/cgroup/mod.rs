@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod oom;
 mod processes;
+mod record;
 pub mod stats;
 mod systemd;
 mod tree;
@@ -39,7 +40,7 @@ use std::time::{Duration, Instant};
 
 /// What is needed to find a container's cgroup again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "manager", rename_all = "lowercase")]
+#[serde(tag = "manager", rename_all = "lowercase", try_from = "record::Members")]
 pub enum CgroupRecord {
     /// The container has none.
     Disabled,
@@ -387,7 +388,7 @@ impl Manager {
         match &self.kind {
             Kind::Disabled => Ok(false),
             Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
-                unified.is_frozen()
+                v2::is_frozen(unified.record())
             }
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.is_frozen(),
@@ -505,6 +506,18 @@ impl Manager {
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.set_devices(devices),
         }
+    }
+}
+
+/// As [`Manager::is_frozen`], of a cgroup on record.
+///
+/// # Errors
+/// Its state cannot be read; the build lacks the manager.
+pub fn is_frozen(record: &CgroupRecord) -> Result<bool, Error> {
+    match record {
+        CgroupRecord::Disabled => Ok(false),
+        CgroupRecord::Unified(dir) | CgroupRecord::Systemd { dir, .. } => v2::is_frozen(dir),
+        CgroupRecord::Legacy { .. } => Manager::from_record(record.clone())?.is_frozen(),
     }
 }
 

@@ -62,7 +62,7 @@ impl Tree {
         self.record.mount.join(self.record.path.as_str())
     }
 
-    fn file(&self, name: &CStr) -> PathBuf {
+    pub(super) fn file(&self, name: &CStr) -> PathBuf {
         self.path().join(&*name.to_string_lossy())
     }
 
@@ -108,7 +108,7 @@ impl Tree {
             let processes = pids.into_iter().map(Survivor::of).collect();
             return Err(Error::Occupied { path: self.path(), processes });
         }
-        match read_file(leaf, c"cgroup.freeze") {
+        match read_value(leaf, c"cgroup.freeze") {
             Ok(text) if text.trim() == "1" => Err(Error::Frozen { path: self.path() }),
             _ => Ok(()),
         }
@@ -280,13 +280,32 @@ pub(super) fn kill_each(dir: BorrowedFd<'_>) -> Result<usize, Errno> {
 
 /// A whole file of a cgroup.
 pub(super) fn read_file(dir: BorrowedFd<'_>, name: &CStr) -> Result<String, Errno> {
+    read_to_end(dir, name, |len| len == 0)
+}
+
+/// A file of a cgroup that holds one value or line: it comes whole, so that a part of the room for
+/// it is left over at its end only. Files with a line for each of many things, as `cgroup.procs`,
+/// come in pieces.
+pub(super) fn read_value(dir: BorrowedFd<'_>, name: &CStr) -> Result<String, Errno> {
+    read_to_end(dir, name, |len| len < BLOCK)
+}
+
+const BLOCK: usize = 4096;
+
+/// A file up to the first read that `is_last` says is the last.
+fn read_to_end(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    is_last: impl Fn(usize) -> bool,
+) -> Result<String, Errno> {
     let file = fd::openat(dir, name, fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
     let mut text = Vec::new();
-    let mut buf = [0; 4096];
+    let mut buf = [0; BLOCK];
     loop {
-        match fd::read(file.as_fd(), &mut buf)? {
-            0 => return String::from_utf8(text).map_err(|_| Errno::EILSEQ),
-            n => text.extend_from_slice(&buf[..n]),
+        let len = fd::read(file.as_fd(), &mut buf)?;
+        text.extend_from_slice(&buf[..len]);
+        if is_last(len) {
+            return String::from_utf8(text).map_err(|_| Errno::EILSEQ);
         }
     }
 }
@@ -300,11 +319,10 @@ pub(super) fn write_file(dir: BorrowedFd<'_>, name: &CStr, value: &str) -> Resul
 /// The names of the cgroups directly below one; one that was removed after it was opened, as
 /// systemd removes those of scopes, has none.
 pub(super) fn children(dir: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
-    const DT_DIR: u8 = 4;
     let mut names = Vec::new();
     let listed = fd::openat(dir, c".", fd::O_RDONLY | fd::O_DIRECTORY, 0).and_then(|list| {
         fd::for_each_entry(list.as_fd(), &mut [0; 4096], |entry| {
-            if entry.kind == DT_DIR {
+            if entry.kind == fd::DT_DIR {
                 names.push(entry.name.to_owned());
             }
             Ok(())

@@ -4,7 +4,7 @@ use super::apply::{OneDir, apply, apply_or_undo, check_all, undoing};
 use super::events::{Waited, poll_until, wait};
 use super::oom::Watch;
 use super::stats::{self, Stats};
-use super::tree::{Found, Tree, is_busy, kill_each, read_file, write_file};
+use super::tree::{Found, Tree, is_busy, kill_each, read_file, read_value, write_file};
 use super::{
     DirRecord, Error, Hint, Placement, Prepared, Rules, delegation, devices, huge_page_sizes,
 };
@@ -148,7 +148,9 @@ impl Unified {
     /// Sees to it that the cgroup has the wanted controllers: one look at the cgroup when it has
     /// them, else one look and at most one write per ancestor.
     fn enable(&self, dir: BorrowedFd<'_>, wanted: &Wanted<'_>) -> Result<(), Error> {
-        let has = self.tree.read(dir, c"cgroup.controllers")?;
+        let name = c"cgroup.controllers";
+        let has = read_value(dir, name)
+            .map_err(|errno| Error::Read { path: self.tree.file(name), errno })?;
         if wanted.all.iter().all(|name| lists(&has, name)) {
             return Ok(());
         }
@@ -332,19 +334,6 @@ impl Unified {
             .map_err(|errno| Error::Read { path: self.tree.path().join("cgroup.events"), errno })
     }
 
-    pub(super) fn is_frozen(&self) -> Result<bool, Error> {
-        // By its whole path, for every look at a container asks.
-        let path = self.tree.path().join("cgroup.freeze");
-        let bytes = path.as_os_str().as_encoded_bytes();
-        let text =
-            fd::PathBuffer::join(&[bytes]).and_then(|path| read_file(fd::cwd(), path.as_c_str()));
-        match text {
-            Ok(text) => Ok(text.trim() == "1"),
-            Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
-            Err(errno) => Err(Error::Read { path, errno }),
-        }
-    }
-
     pub(super) fn pids(&self) -> Result<Vec<i32>, Error> {
         match self.tree.open()? {
             Some(dir) => self.tree.pids(dir.as_fd()),
@@ -424,6 +413,22 @@ fn born(dir: OwnedFd) -> Prepared {
     Prepared::new(Some(dir), Placement::Done)
 }
 
+/// Whether a cgroup itself was frozen. By its whole path, as every look at a container asks.
+pub(super) fn is_frozen(record: &DirRecord) -> Result<bool, Error> {
+    let file = "cgroup.freeze";
+    let mount = record.mount.as_os_str().as_encoded_bytes();
+    let parts = [mount, b"/", record.path.as_str().as_bytes(), b"/", file.as_bytes()];
+    let text = fd::PathBuffer::join(&parts).and_then(|path| read_value(fd::cwd(), path.as_c_str()));
+    match text {
+        Ok(text) => Ok(text.trim() == "1"),
+        Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
+        Err(errno) => {
+            let path = record.mount.join(record.path.as_str()).join(file);
+            Err(Error::Read { path, errno })
+        }
+    }
+}
+
 /// Whether no process can be born in the cgroup; one can still be moved there.
 fn admits_none(writes: &[Write]) -> bool {
     writes.iter().rfind(|write| write.file == "pids.max").is_some_and(|write| write.value == "0")
@@ -432,7 +437,7 @@ fn admits_none(writes: &[Write]) -> bool {
 /// Whether a cgroup other than the root has processes. Some controllers could be enabled for its
 /// children nevertheless, but then those would be invalid domains, in which no process can be.
 fn holds_processes(dir: BorrowedFd<'_>) -> bool {
-    read_file(dir, c"cgroup.type").is_ok()
+    read_value(dir, c"cgroup.type").is_ok()
         && read_file(dir, c"cgroup.procs").is_ok_and(|pids| !pids.is_empty())
 }
 
@@ -446,7 +451,7 @@ fn hand_down_from<'a>(
     dir: BorrowedFd<'_>,
     names: &[&'a str],
 ) -> Result<Vec<(&'a str, Errno)>, Errno> {
-    let enabled = read_file(dir, c"cgroup.subtree_control")?;
+    let enabled = read_value(dir, c"cgroup.subtree_control")?;
     let missing: Vec<&str> = names.iter().copied().filter(|name| !lists(&enabled, name)).collect();
     if missing.is_empty() {
         return Ok(Vec::new());

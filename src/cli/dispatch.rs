@@ -1,5 +1,6 @@
 //! From options to requests, and from answers to text.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -207,15 +208,15 @@ fn gc(globals: &Globals, gc: &options::Gc, reporter: &mut Reporter) -> Result<u8
 }
 
 fn table_of(reports: &[StateReport]) -> String {
-    let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
+    let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(Cow::from);
     let rows = reports.iter().map(|report| {
         [
-            report.id.to_string(),
-            report.pid.to_string(),
-            report.status.to_string(),
-            report.bundle.display().to_string(),
-            report.created.clone(),
-            report.owner.clone(),
+            Cow::from(&report.id),
+            report.pid.to_string().into(),
+            report.status.into(),
+            report.bundle.to_string_lossy(),
+            (&report.created).into(),
+            (&report.owner).into(),
         ]
     });
     table::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())

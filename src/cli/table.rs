@@ -5,15 +5,16 @@ const WIDTH: usize = 12;
 const GAP: usize = 3;
 
 /// Lays out `rows` in columns that are as wide as their widest cell; the last one is not padded.
-pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub fn table<const N: usize>(rows: &[[impl AsRef<str>; N]]) -> String {
     let width = |column: usize| {
-        let longest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let longest =
+            rows.iter().map(|row| row[column].as_ref().chars().count()).max().unwrap_or(0);
         WIDTH.max(longest + GAP)
     };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        for (column, cell) in row.iter().enumerate() {
+        for (column, cell) in row.iter().map(AsRef::as_ref).enumerate() {
             text.push_str(cell);
             if column + 1 < N {
                 let pad = widths[column] - cell.chars().count();

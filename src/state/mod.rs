@@ -24,9 +24,10 @@ use crate::sys::socket::{self, AtOnce};
 use crate::sys::{Errno, errno_of, fd, process};
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const RECORD: &CStr = c"record";
@@ -39,7 +40,18 @@ const LOOK: Duration = Duration::from_secs(30);
 /// The directory that holds the state of all containers.
 #[derive(Clone, Debug)]
 pub struct Store {
-    root: PathBuf,
+    root: Arc<Path>,
+}
+
+/// All containers of a store, for a look at each: they are found from the directory of all, which
+/// is open, and not from the top of the file system.
+#[derive(Debug)]
+pub struct Containers {
+    /// Their names, sorted.
+    pub ids: Vec<ContainerId>,
+    store: Store,
+    dir: OwnedFd,
+    user: u32,
 }
 
 /// The state directory of one container.
@@ -47,7 +59,7 @@ pub struct Store {
 pub struct Entry {
     /// Name of the container.
     pub id: ContainerId,
-    root: PathBuf,
+    root: Arc<Path>,
     dir: OwnedFd,
     holds_lock: Cell<bool>,
 }
@@ -138,7 +150,7 @@ pub enum Error {
 impl Store {
     /// The state below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into().into() }
     }
 
     /// Claims an id: from here on nobody else can create it. The caller holds its lock.
@@ -177,36 +189,41 @@ impl Store {
     /// # Errors
     /// [`Error::Missing`] when there is none.
     pub fn open(&self, id: &ContainerId) -> Result<Entry, Error> {
-        let path = self.root.join(id);
+        self.open_at(fd::cwd(), &c_path(&self.root.join(id)), id, process::geteuid())
+    }
+
+    /// Opens what `path` leads to from `base` as the state of a container, for a user.
+    fn open_at(
+        &self,
+        base: BorrowedFd<'_>,
+        path: &CStr,
+        id: &ContainerId,
+        user: u32,
+    ) -> Result<Entry, Error> {
         let flags = fd::O_RDONLY | fd::O_DIRECTORY | fd::O_NOFOLLOW;
-        match fd::openat(fd::cwd(), &c_path(&path), flags, 0) {
+        match fd::openat(base, path, flags, 0) {
             Ok(dir) => {
-                expect_private(&dir, &path)?;
+                expect_private(&dir, user, || self.root.join(id))?;
                 let holds_lock = Cell::new(false);
                 Ok(Entry { id: id.clone(), root: self.root.clone(), dir, holds_lock })
             }
             Err(Errno::ENOENT) => Err(Error::Missing { id: id.clone() }),
-            Err(source) => Err(Error::File { action: "open", path, source }),
+            Err(source) => Err(Error::File { action: "open", path: self.root.join(id), source }),
         }
     }
 
-    /// The ids of all containers, sorted; none when the root does not exist.
+    /// All containers; `None` when the root does not exist.
     ///
     /// # Errors
     /// [`Error::Root`] when the root cannot be read.
-    pub fn ids(&self) -> Result<Vec<ContainerId>, Error> {
-        let entries = match std::fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(self.root_error("read", errno_of(&e))),
+    pub fn all(&self) -> Result<Option<Containers>, Error> {
+        let dir = match fd::openat(fd::cwd(), &c_path(&self.root), fd::O_DIRECTORY, 0) {
+            Ok(dir) => dir,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(source) => return Err(self.root_error("read", source)),
         };
-        let mut ids: Vec<ContainerId> = entries
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-            .filter_map(|entry| ContainerId::new(entry.file_name().to_str()?).ok())
-            .collect();
-        ids.sort();
-        Ok(ids)
+        let ids = ids_in(dir.as_fd()).map_err(|source| self.root_error("read", source))?;
+        Ok(Some(Containers { ids, store: self.clone(), dir, user: process::geteuid() }))
     }
 
     fn open_or_make_root(&self) -> Result<OwnedFd, Error> {
@@ -223,12 +240,41 @@ impl Store {
             other => other,
         }
         .map_err(|source| self.root_error("open", source))
-        .and_then(|root| expect_private(&root, &self.root).map(|()| root))
+        .and_then(|root| {
+            expect_private(&root, process::geteuid(), || self.root.to_path_buf()).map(|()| root)
+        })
     }
 
     fn root_error(&self, action: &'static str, source: Errno) -> Error {
-        Error::Root { action, path: self.root.clone(), source }
+        Error::Root { action, path: self.root.to_path_buf(), source }
     }
+}
+
+impl Containers {
+    /// As [`Store::open`].
+    ///
+    /// # Errors
+    /// Those of [`Store::open`].
+    pub fn open(&self, id: &ContainerId) -> Result<Entry, Error> {
+        self.store.open_at(self.dir.as_fd(), &id.to_c_string(), id, self.user)
+    }
+}
+
+/// The directories in one whose names are ids, sorted.
+fn ids_in(dir: BorrowedFd<'_>) -> Result<Vec<ContainerId>, Errno> {
+    let mut ids = Vec::new();
+    fd::for_each_entry(dir, &mut vec![0; 1 << 15], |entry| {
+        let is_dir = match entry.kind {
+            fd::DT_UNKNOWN => fd::lstat_at(dir, entry.name).is_ok_and(|stat| stat.is_dir()),
+            kind => kind == fd::DT_DIR,
+        };
+        if let (true, Ok(name)) = (is_dir, entry.name.to_str()) {
+            ids.extend(ContainerId::new(name));
+        }
+        Ok(())
+    })?;
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 impl Entry {
@@ -326,7 +372,9 @@ impl Entry {
             Err(source) => return Err(self.failed("open", "record")(source)),
         };
         let text = read_all(&file).map_err(self.failed("read", "record"))?;
-        serde_json::from_slice(&text).map(Some).map_err(|e| self.damaged(e.to_string()))
+        // Checked once, and not again for each of its strings.
+        let text = std::str::from_utf8(&text).map_err(|e| self.damaged(e.to_string()))?;
+        serde_json::from_str(text).map(Some).map_err(|e| self.damaged(e.to_string()))
     }
 
     /// What can still be understood of a damaged record, member by member; `None` when its cgroup
@@ -441,8 +489,7 @@ impl Entry {
     }
 
     fn failed(&self, action: &'static str, name: &str) -> impl FnOnce(Errno) -> Error {
-        let path = self.path().join(name);
-        move |source| Error::File { action, path, source }
+        move |source| Error::File { action, path: self.path().join(name), source }
     }
 
     fn damaged(&self, cause: String) -> Error {
@@ -451,19 +498,18 @@ impl Entry {
 }
 
 /// Whoever can write to a directory of ours decides what we signal, enter and remove.
-fn expect_private(dir: &OwnedFd, path: &Path) -> Result<(), Error> {
+fn expect_private(dir: &OwnedFd, user: u32, path: impl Fn() -> PathBuf) -> Result<(), Error> {
     const OTHERS_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
-    let user = process::geteuid();
     let stat = fd::fstat(dir.as_fd()).map_err(|source| Error::File {
         action: "look at",
-        path: path.to_owned(),
+        path: path(),
         source,
     })?;
     let owned = stat.uid == 0 || stat.uid == user;
     // What others make in a sticky directory they cannot put in the place of ours.
     let shared = stat.mode & OTHERS_WRITE != 0 && stat.mode & STICKY == 0;
-    if owned && !shared { Ok(()) } else { Err(Error::Exposed { path: path.to_owned(), user }) }
+    if owned && !shared { Ok(()) } else { Err(Error::Exposed { path: path(), user }) }
 }
 
 fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {

@@ -1,7 +1,7 @@
 //! Where a container stands (runtime.md, State).
 
 use super::{Entry, Error, Record};
-use crate::cgroup::Manager;
+use crate::cgroup;
 use std::os::fd::OwnedFd;
 
 /// The states of runtime.md, and paused.
@@ -51,8 +51,7 @@ impl Entry {
             return Ok((Status::Stopped, None));
         };
         // Before the gate is asked: who is frozen behind it does not answer.
-        let frozen = record
-            .map_or(Ok(false), |record| Manager::from_record(record.cgroup.clone())?.is_frozen());
+        let frozen = record.map_or(Ok(false), |record| cgroup::is_frozen(&record.cgroup));
         let frozen = frozen
             .map_err(|source| Error::Paused { id: self.id.clone(), source: Box::new(source) })?;
         if frozen {

@@ -144,12 +144,18 @@ fn the_lock_has_a_deadline_and_sees_a_removal() {
 
 #[test]
 fn ids_are_listed_in_order() {
-    let (_dir, store) = store();
-    assert!(store.ids().unwrap().is_empty());
+    let (dir, store) = store();
+    assert!(store.all().unwrap().is_none());
     for name in ["b", "a"] {
         store.claim(&id(name)).unwrap();
     }
-    assert_eq!(store.ids().unwrap(), [id("a"), id("b")]);
+    let root = dir.path().join("deep/root");
+    std::fs::create_dir(root.join(".cache")).unwrap();
+    std::fs::write(root.join("file"), "").unwrap();
+    let all = store.all().unwrap().unwrap();
+    assert_eq!(all.ids, [id("a"), id("b")]);
+    assert_eq!(all.open(&id("a")).unwrap().path(), store.open(&id("a")).unwrap().path());
+    assert!(matches!(all.open(&id("c")), Err(Error::Missing { .. })));
 }
 
 /// Longer than anything here takes.

@@ -643,6 +643,11 @@ pub fn for_each_entry(
     }
 }
 
+/// [`DirEntry::kind`] of a directory.
+pub const DT_DIR: u8 = libc::DT_DIR;
+/// [`DirEntry::kind`] where the file system does not tell.
+pub const DT_UNKNOWN: u8 = libc::DT_UNKNOWN;
+
 /// Copies `len` bytes from one file to another, or until the end (sendfile(2)).
 ///
 /// # Errors

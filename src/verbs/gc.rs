@@ -1,5 +1,6 @@
 //! `gc`: finds and removes what a crash or a reboot has left (specs/30-state-dir.md, section 4).
 
+use super::all::look_at_all;
 use super::{Context, Error, Warn};
 use crate::cgroup::Manager;
 use crate::id::ContainerId;
@@ -64,30 +65,20 @@ pub struct Remnant {
 /// When the directory of all containers cannot be read; when something was found that is to be
 /// removed and could not be.
 pub fn gc(context: &Context, mode: Mode, warn: Warn<'_>) -> Result<Vec<Remnant>, Error> {
-    let store = context.store();
-    let mut remnants = Vec::new();
-    for id in store.ids()? {
-        let found = store.open(&id).map_err(Error::from).and_then(|entry| look(&entry));
-        let mut remnant = match found {
-            Ok(Some(remnant)) => remnant,
-            Ok(None) | Err(Error::State(state::Error::Missing { .. })) => continue,
-            Err(error) => {
-                warn(&crate::error::sentence(&error));
-                continue;
-            }
-        };
+    let found = look_at_all(context, look, warn)?;
+    let mut remnants: Vec<_> = found.into_iter().flatten().collect();
+    for (id, remnant) in &mut remnants {
         if mode == Mode::Remove && remnant.why != Why::Damaged {
-            match remove(context, &id, warn) {
+            match remove(context, id, warn) {
                 Ok(removed) => remnant.removed = removed,
                 Err(error) => warn(&crate::error::sentence(&error)),
             }
         }
-        remnants.push(remnant);
     }
-    Ok(remnants)
+    Ok(remnants.into_iter().map(|(_, remnant)| remnant).collect())
 }
 
-fn look(entry: &Entry) -> Result<Option<Remnant>, Error> {
+fn look(entry: &Entry) -> Result<Option<(ContainerId, Remnant)>, Error> {
     // Asked before the record is read: a create that ends meanwhile has one with a process.
     if entry.is_locked() {
         return Ok(None);
@@ -109,7 +100,8 @@ fn look(entry: &Entry) -> Result<Option<Remnant>, Error> {
         Some(manager) => (manager.pids()?, manager.directories()),
         None => (Vec::new(), Vec::new()),
     };
-    Ok(Some(Remnant { id: entry.id.to_string(), why, pids, cgroups, removed: false }))
+    let id = entry.id.clone();
+    Ok(Some((id.clone(), Remnant { id: id.to_string(), why, pids, cgroups, removed: false })))
 }
 
 fn why(record: Option<&Record>) -> Option<Why> {

@@ -1,5 +1,6 @@
 //! `list`: the state of all containers.
 
+use super::all::look_at_all;
 use super::state::{Owners, report};
 use super::{Context, Error, StateReport, Warn};
 
@@ -9,15 +10,6 @@ use super::{Context, Error, StateReport, Warn};
 /// # Errors
 /// When the directory of all containers cannot be read.
 pub fn list(context: &Context, warn: Warn<'_>) -> Result<Vec<StateReport>, Error> {
-    let store = context.store();
-    let mut owners = Owners::default();
-    let mut reports = Vec::new();
-    for id in store.ids()? {
-        match store.open(&id).map_err(Error::from).and_then(|entry| report(&entry, &mut owners)) {
-            Ok(report) => reports.push(report),
-            Err(Error::State(crate::state::Error::Missing { .. })) => {}
-            Err(error) => warn(&crate::error::sentence(&error)),
-        }
-    }
-    Ok(reports)
+    let owners = Owners::default();
+    look_at_all(context, |entry| report(entry, &owners), warn)
 }

@@ -1,5 +1,6 @@
 //! Floor 5: the operations, one file each. The command line and embedders call the same functions.
 
+mod all;
 pub mod create;
 pub mod delete;
 mod descriptors;
