@@ -216,8 +216,16 @@ impl Stuck {
             .expect("mount a file system");
         let process = Command::new("/bin/ls").arg(&dir).stderr(Stdio::null()).spawn();
         let stuck = Self { process: process.expect("start ls"), place: dir, _device: device };
-        assert!(eventually(|| stuck.status().contains("State:\tD")), "{}", stuck.status());
+        assert!(eventually(|| stuck.waits_for_good()), "{}", stuck.status());
         Ok(stuck)
+    }
+
+    /// On its way there it waits for the disk now and then.
+    fn waits_for_good(&self) -> bool {
+        (0..5).all(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            self.status().contains("State:\tD")
+        })
     }
 
     fn status(&self) -> String {
@@ -408,7 +416,8 @@ fn a_process_that_nobody_reaps() -> Outcome {
     let container = Bundle::new().args(&["sleep", "60"]).start();
     let bundle = container.bundle();
     let name = format!("forgotten-{}", bundle.id());
-    write_program(&bundle.rootfs().join(&name), "#!/bin/sh\nsleep 60\n");
+    // It stays without a child: "Kernels that die" (tests/vm/README.md).
+    write_program(&bundle.rootfs().join(&name), "#!/bin/sh\nkill -STOP $$\n");
     let program = format!("/{name}");
     let exec = bundle.sandbox().runtime(&["exec", container.id(), &program]).spawn();
     let inside = || {
