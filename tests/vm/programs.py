@@ -2,8 +2,7 @@
 
 These are cloison itself, BINARY, and built here every integration test program under its own
 name and the library's unit tests as cloison-unit. All are static, so the guest need not have the
-builder's libraries. cloison is as it is released: of an unoptimized one User Mode Linux, where a
-page costs most, makes a suite that takes twice as long.
+builder's libraries. cloison is as it is released.
 """
 
 import json

@@ -47,12 +47,13 @@ def run(job: manifest.Job) -> None:
     print(f"lab: {job.name} ...", flush=True)
     log = SHARE / "out" / f"{job.name}.log"
     if log.exists():
-        earlier = len(list(log.parent.glob(f"{job.name}.died-*.log")))
+        earlier = len(died(job))
         log.rename(log.with_suffix(f".died-{earlier + 1}.log"))
+    done = done_before(job)
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            service(job), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            service(job, done), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             exit_code = process.wait(job.timeout)
@@ -63,7 +64,8 @@ def run(job: manifest.Job) -> None:
             process.wait()
     seconds = time.monotonic() - started
 
-    tests = results.judge(job.output, exit_code, log.read_text(errors="replace"))
+    tests = [*done, *results.judge(job.output, exit_code, log.read_text(errors="replace"))]
+    tests = list({test.name: test for test in tests}.values())
     result = {
         "name": job.name,
         "user": job.user,
@@ -76,16 +78,31 @@ def run(job: manifest.Job) -> None:
     print(f"lab: {job.name}: {len(tests)} tests, {failed} failed, {seconds:.1f} s", flush=True)
 
 
+def died(job: manifest.Job) -> list[pathlib.Path]:
+    """What the job had printed each time that the machine died."""
+    return sorted((SHARE / "out").glob(f"{job.name}.died-*.log"))
+
+
+def done_before(job: manifest.Job) -> list[results.Test]:
+    """The tests that the job was through with when the machine died."""
+    tests = [test for log in died(job) for test in results.parse(log.read_text(errors="replace"))]
+    return [test for test in tests if test.outcome != "failed"]
+
+
 def result_of(job: manifest.Job) -> pathlib.Path:
     return SHARE / "out" / f"{job.name}.json"
 
 
-def service(job: manifest.Job) -> list[str]:
-    """The command that runs a job as a transient service and waits for it."""
+def service(job: manifest.Job, done: list[results.Test]) -> list[str]:
+    """The command that runs a job as a transient service and waits for it. The integration suite
+    leaves out what is done."""
     owner = pwd.getpwnam("root") if job.user == "root" else USER
     scratch = SCRATCH / job.name
     scratch.mkdir(mode=0o755)
     os.chown(scratch, owner.pw_uid, owner.pw_gid)
+
+    names = scratch.with_suffix(".done")
+    names.write_text("".join(f"{test.name}\n" for test in done))
 
     env = {
         "PATH": f"{INPUT}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -94,6 +111,7 @@ def service(job: manifest.Job) -> list[str]:
         "TMPDIR": str(scratch),
         "LAB_KERNEL": os.environ["LAB_KERNEL"],
         "CLOISON": f"{INPUT}/bin/cloison",
+        "TESTS_DONE": str(names),
         "PATIENCE": str(manifest.patience(os.environ["LAB_KERNEL"])),
         **job.env,
     }

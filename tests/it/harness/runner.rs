@@ -2,7 +2,7 @@
 //! the few options of libtest that people and tools use.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -19,6 +19,9 @@ thread_local! {
 pub struct Options {
     filters: Vec<String>,
     skips: Vec<String>,
+    /// The lines of the file that `TESTS_DONE` names: tests that an earlier run, which came to no
+    /// end, has results of.
+    done: BTreeSet<String>,
     exact: bool,
     list: bool,
     ignored_only: bool,
@@ -31,6 +34,7 @@ impl Options {
         let mut options = Self {
             filters: Vec::new(),
             skips: Vec::new(),
+            done: done(),
             exact: false,
             list: false,
             ignored_only: false,
@@ -65,7 +69,14 @@ impl Options {
         !self.ignored_only
             && (self.filters.is_empty() || self.filters.iter().any(hit))
             && !self.skips.iter().any(hit)
+            && !self.done.contains(name)
     }
+}
+
+fn done() -> BTreeSet<String> {
+    let Some(path) = std::env::var_os("TESTS_DONE") else { return BTreeSet::new() };
+    let text = std::fs::read_to_string(path).expect("read TESTS_DONE");
+    text.lines().map(str::to_owned).collect()
 }
 
 /// Most of a test's time is spent waiting for the kernel, hence twice the processors.
