@@ -100,11 +100,6 @@ pub fn affinity() -> Result<Vec<u64>> {
     Ok(cpus)
 }
 
-/// How many CPUs the calling process may run on.
-pub fn cpus() -> u32 {
-    affinity().map_or(1, |set| set.iter().map(|word| word.count_ones()).sum())
-}
-
 /// Restricts the calling process to CPUs, given as a bit set (sched_setaffinity(2)).
 ///
 /// # Errors
