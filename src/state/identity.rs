@@ -73,12 +73,23 @@ pub struct EarlyEnd {
 /// its program. One that was reaped meanwhile counts when SIGKILL has ended it, where the kernel
 /// still tells (Linux 6.15): nothing else ends who waits to be started.
 pub fn end_before_program(pid: i32, pidfd: BorrowedFd<'_>) -> Option<EarlyEnd> {
-    let Some([flags, status]) = fields(pid, pidfd, [9, 52]) else {
-        let exit = process::exit_of(pidfd);
-        return (exit == Some(Exit::Signal(SIGKILL as u8))).then_some(EarlyEnd { exit });
-    };
-    let exit = (status != 0).then(|| Exit::of_wait_status(status as i32));
-    (flags & PF_FORKNOEXEC != 0).then_some(EarlyEnd { exit })
+    let mut looks = 1000;
+    loop {
+        let Some([flags, status]) = fields(pid, pidfd, [9, 52]) else {
+            let exit = process::exit_of(pidfd);
+            return (exit == Some(Exit::Signal(SIGKILL as u8))).then_some(EarlyEnd { exit });
+        };
+        if flags & PF_FORKNOEXEC == 0 {
+            return None;
+        }
+        looks -= 1;
+        if flags & PF_EXITING != 0 || looks == 0 {
+            let exit = (status != 0).then(|| Exit::of_wait_status(status as i32));
+            return Some(EarlyEnd { exit });
+        }
+        // A busy User Mode Linux shows descriptors gone before either flag has changed.
+        let _ = fd::poll_in([pidfd], Some(1));
+    }
 }
 
 /// Numbers of the process behind a pidfd (proc_pid_stat(5)); none once it was reaped.
