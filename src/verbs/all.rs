@@ -30,6 +30,7 @@ mod tests {
     use super::super::list::list;
     use super::*;
     use std::fs;
+    use std::os::unix::fs::DirBuilderExt;
 
     #[test]
     fn many_are_found_in_order_and_each_damaged_one_is_told() {
@@ -37,7 +38,7 @@ mod tests {
         let names: Vec<String> = (0..30).map(|n| format!("c{n:02}")).collect();
         for (n, name) in names.iter().enumerate() {
             let dir = root.path().join(name);
-            fs::create_dir(&dir).unwrap();
+            fs::DirBuilder::new().mode(0o700).create(&dir).unwrap();
             if n % 10 == 9 {
                 fs::write(dir.join("record"), "{").unwrap();
             }
