@@ -562,6 +562,8 @@ const ACCEPTED: [(&str, &[&str]); 2] = [
         "runc",
         &[
             "limit_given_twice",
+            "cgroup_that_climbs",
+            "cgroup_beside_ours",
             "namespace_is_a_file",
             "namespace_of_another_type",
             "followed_by_more",
@@ -599,6 +601,7 @@ const ACCEPTED: [(&str, &[&str]); 2] = [
     (
         "crun",
         &[
+            "nested_in_an_unknown_field",
             "followed_by_more",
             "empty_version",
             "later_major_version",
