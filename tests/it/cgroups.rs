@@ -66,6 +66,7 @@ fn sleeping() -> Bundle {
 }
 
 fn the_cgroup_lies_where_it_is_asked_for() -> Outcome {
+    needs::scope_of_its_own()?;
     let container = sleeping().create();
     let expected = format!("/sys/fs/cgroup{}", container.bundle().cgroup().expect("a path"));
     assert_eq!(directory_of(container.pid), Path::new(&expected));
@@ -238,6 +239,7 @@ fn devices_are_denied_and_allowed() -> Outcome {
 }
 
 fn the_last_device_rule_counts() -> Outcome {
+    needs::scope_of_its_own()?;
     needs::root()?;
     needs::memlock_for_crun()?;
     let deny = json!({"allow": false, "access": "rwm"});

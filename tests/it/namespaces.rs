@@ -137,6 +137,7 @@ fn a_mount_namespace_is_joined_by_path() -> Outcome {
 }
 
 fn the_cgroup_namespace_is_rooted_in_the_containers_cgroup() -> Outcome {
+    needs::scope_of_its_own()?;
     let bundle = Bundle::new().sh("grep ^0: /proc/self/cgroup");
     assert_eq!(bundle.output(), "0::/");
     let bundle = Bundle::new().without_namespace("cgroup").sh("grep ^0: /proc/self/cgroup");

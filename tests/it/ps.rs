@@ -129,6 +129,7 @@ fn a_created_container_has_its_init() -> Outcome {
 }
 
 fn a_stopped_container_has_none() -> Outcome {
+    needs::scope_of_its_own()?;
     let container = Bundle::new().args(&["true"]).start();
     container.wait();
     let json = container.verb("ps", &["--format", "json"], &[]).ok();

@@ -66,6 +66,7 @@ fn file(container: &Container, name: &str) -> String {
 
 /// CG-51
 fn limits_are_properties_of_the_scope() -> Outcome {
+    needs::scope_of_its_own()?;
     needs::systemd()?;
     for controller in ["memory", "cpu", "pids"] {
         needs::controller(controller)?;
@@ -93,6 +94,7 @@ fn limits_are_properties_of_the_scope() -> Outcome {
 }
 
 fn the_scope_is_delegated_and_described() -> Outcome {
+    needs::scope_of_its_own()?;
     needs::systemd()?;
     let container = sleeping().create();
     let unit = unit(&container);
@@ -138,6 +140,7 @@ fn idle_survives_a_reload() -> Outcome {
 
 /// CG-54
 fn an_update_is_told_to_systemd() -> Outcome {
+    needs::scope_of_its_own()?;
     needs::systemd()?;
     needs::controller("memory")?;
     needs::controller("pids")?;
@@ -154,6 +157,7 @@ fn an_update_is_told_to_systemd() -> Outcome {
 
 /// CG-52
 fn annotations_are_properties() -> Outcome {
+    needs::scope_of_its_own()?;
     needs::systemd()?;
     let container = sleeping()
         .set(
@@ -182,6 +186,7 @@ fn a_property_that_systemd_refuses_leaves_nothing() -> Outcome {
 
 /// CG-3
 fn slices_are_made_on_the_way() -> Outcome {
+    needs::scope_of_its_own()?;
     needs::systemd()?;
     let bundle = sleeping();
     let slice = format!("it{}-below.slice", std::process::id());
@@ -200,6 +205,7 @@ fn slices_are_made_on_the_way() -> Outcome {
 
 /// CG-53: by itself when its processes end, and wholly with the container.
 fn a_scope_ends_with_its_container() -> Outcome {
+    needs::scope_of_its_own()?;
     needs::systemd()?;
     let container = Bundle::new().sh("read go < /go").create();
     let pipe = container.bundle().rootfs().join("go");

@@ -126,6 +126,12 @@ pub fn systemd() -> Result<(), Skip> {
     unless(Manager::chosen() == Manager::Systemd, "asks for the systemd manager")
 }
 
+/// A container whose cgroup is that of its scope, where it has one.
+pub fn scope_of_its_own() -> Result<(), Skip> {
+    let below = runtime_name() == "crun" && Manager::chosen() == Manager::Systemd;
+    unless(!below, "departs: crun has a cgroup and its limits below the scope")
+}
+
 /// A file of the machine.
 pub fn path(path: &str) -> Result<(), Skip> {
     unless(Path::new(path).exists(), format!("{path} is not here"))
