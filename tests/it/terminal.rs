@@ -312,10 +312,15 @@ fn output_that_is_not_taken_holds_no_signal_up() -> Outcome {
 /// TERM-5
 fn output_that_is_not_taken_does_not_keep_the_runtime() -> Outcome {
     needs::cloison()?;
-    let bundle = with_terminal("echo ready; seq 1 20000 & sleep 0.3; exit 9");
+    // Until it stands still, as there is no more room.
+    let bundle = with_terminal(
+        "echo ready; seq 1 20000 & sleep 0.3
+        until grep -q '^State:.S' /proc/$!/status; do sleep 0.1; done; exit 9",
+    );
     let (mut outer, _inner, mut run) = on_a_terminal(&bundle, &["run"]);
     outer.expect("ready");
-    std::thread::sleep(Duration::from_millis(600));
+    let state = || bundle.sandbox().runtime(&["state", bundle.id()]).finish().ok().stdout;
+    assert!(eventually(|| state().contains("stopped")), "{}", state());
     assert!(!run.ended(), "somebody may yet read what was written last");
     run.signal(Signal::SIGTERM);
     run.finish().exits(9);
