@@ -2,18 +2,18 @@
 #![cfg(feature = "cgroup-v1")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-use cloison::cgroup::{CgroupRecord, Error, Manager, Placement};
+mod cgroup_tools;
+
+use cgroup_tools::{go, output_inside, path_of, plan, prepare_when_free, recreated, shell, soon};
+use cloison::cgroup::{Error, Manager, Placement};
 use cloison::host::Privilege;
 use cloison::host::cgroup::{CgroupFacts, Own};
-use cloison::plan::cgroup::{CgroupPlan, ManagerChoice, PidsLimit, Request, Resources, resolve};
+use cloison::plan::cgroup::{PidsLimit, Resources};
 use cloison::sys::process;
-use oci_spec::runtime::Spec;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn v1_host(test: &str) -> Option<CgroupFacts> {
     let facts = CgroupFacts::probe(Own::Read).expect("probe");
@@ -22,26 +22,6 @@ fn v1_host(test: &str) -> Option<CgroupFacts> {
         return None;
     }
     Some(facts)
-}
-
-fn plan(facts: &CgroupFacts, path: &str, pids: PidsLimit, resources: Value) -> CgroupPlan {
-    let spec: Spec = serde_json::from_value(json!({
-        "ociVersion": "1.3.0",
-        "linux": { "cgroupsPath": path, "resources": resources }
-    }))
-    .unwrap();
-    let request = Request {
-        id: "test",
-        manager: ManagerChoice::Cgroupfs,
-        privilege: Privilege::Full,
-        pids_limit: pids,
-        facts,
-    };
-    resolve(&spec, &request).unwrap()
-}
-
-fn path_of(test: &str) -> String {
-    format!("/cloison-test-{}-{test}", std::process::id())
 }
 
 /// The directory of a cgroup in the hierarchy of one controller.
@@ -60,38 +40,6 @@ fn assert_gone(facts: &CgroupFacts, path: &str) {
     for dir in everywhere(facts, path) {
         assert!(!dir.exists(), "{} is left", dir.display());
     }
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(10)
-}
-
-fn shell(script: &str) -> Child {
-    Command::new("sh")
-        .args(["-c", &format!("read line; {script}")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("run sh")
-}
-
-fn go(child: &mut Child) {
-    child.stdin.take().unwrap().write_all(b"go\n").unwrap();
-}
-
-fn output_inside(manager: &Manager, script: &str) -> String {
-    let mut child = shell(script);
-    manager.place(child.id() as i32).unwrap();
-    go(&mut child);
-    let output = child.wait_with_output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn recreated(manager: &Manager) -> Manager {
-    let text = serde_json::to_string(&manager.record()).unwrap();
-    let record: CgroupRecord = serde_json::from_str(&text).unwrap();
-    Manager::from_record(record).unwrap()
 }
 
 /// CG-40.
@@ -264,12 +212,7 @@ fn of_two_containers_one_gets_the_cgroup() {
         assert!(dir.exists(), "{} was taken away", dir.display());
     }
     drop(prepared);
-    // A child of another test may hold the lock until it executes its program.
-    let late = soon();
-    while let Err(error) = managers[1].prepare() {
-        assert!(matches!(error, Error::Claimed { .. }) && Instant::now() < late, "{error}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    prepare_when_free(&mut managers[1]);
     managers[0].remove(soon()).unwrap();
     assert_gone(&facts, &path);
 }

@@ -3,19 +3,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-use cloison::cgroup::{CgroupRecord, Error, Manager, Placement};
+mod cgroup_tools;
+
+use cgroup_tools::{go, output_inside, path_of, prepare_when_free, recreated, shell, soon};
+use cloison::cgroup::{Error, Manager, Placement};
 use cloison::host::Privilege;
 use cloison::host::cgroup::{CgroupFacts, Own};
-use cloison::plan::cgroup::{CgroupPlan, ManagerChoice, PidsLimit, Request, Resources, resolve};
+use cloison::plan::cgroup::{CgroupPlan, PidsLimit, Resources};
 use cloison::sys::{bpf, process};
-use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 const MOUNT: &str = "/sys/fs/cgroup";
 
@@ -39,63 +40,11 @@ fn v2_host(test: &str) -> Option<CgroupFacts> {
 }
 
 fn plan(facts: &CgroupFacts, path: &str, resources: Value) -> CgroupPlan {
-    let spec: Spec = serde_json::from_value(json!({
-        "ociVersion": "1.3.0",
-        "linux": { "cgroupsPath": path, "resources": resources }
-    }))
-    .unwrap();
-    let request = Request {
-        id: "test",
-        manager: ManagerChoice::Cgroupfs,
-        privilege: Privilege::Full,
-        pids_limit: PidsLimit::Absent,
-        facts,
-    };
-    resolve(&spec, &request).unwrap()
-}
-
-/// A cgroup path that no other test and no other run uses.
-fn path_of(test: &str) -> String {
-    format!("/cloison-test-{}-{test}", std::process::id())
+    cgroup_tools::plan(facts, path, PidsLimit::Absent, resources)
 }
 
 fn dir(path: &str) -> PathBuf {
     PathBuf::from(format!("{MOUNT}{path}"))
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(10)
-}
-
-/// A shell that waits for a line before it runs `script`.
-fn shell(script: &str) -> Child {
-    Command::new("sh")
-        .args(["-c", &format!("read line; {script}")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("run sh")
-}
-
-fn go(child: &mut Child) {
-    child.stdin.take().unwrap().write_all(b"go\n").unwrap();
-}
-
-/// What a script prints when it runs in the cgroup.
-fn output_inside(manager: &Manager, script: &str) -> String {
-    let mut child = shell(script);
-    manager.place(child.id() as i32).unwrap();
-    go(&mut child);
-    let output = child.wait_with_output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Another manager for the same cgroup, by way of the record's text.
-fn recreated(manager: &Manager) -> Manager {
-    let text = serde_json::to_string(&manager.record()).unwrap();
-    let record: CgroupRecord = serde_json::from_str(&text).unwrap();
-    Manager::from_record(record).unwrap()
 }
 
 /// CG-5, CG-41, CG-42.
@@ -226,12 +175,7 @@ fn of_two_containers_one_gets_the_cgroup() {
     let prepared = managers[0].prepare().unwrap();
     assert!(matches!(managers[1].prepare(), Err(Error::Claimed { .. })));
     drop(prepared);
-    // A child of another test may hold the lock until it executes its program.
-    let late = soon();
-    while let Err(error) = managers[1].prepare() {
-        assert!(matches!(error, Error::Claimed { .. }) && Instant::now() < late, "{error}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    prepare_when_free(&mut managers[1]);
     managers[0].remove(soon()).unwrap();
     assert!(!dir(&path).exists());
 }
