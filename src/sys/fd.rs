@@ -470,12 +470,6 @@ pub fn dup_above(fd: BorrowedFd<'_>, min: RawFd) -> Result<OwnedFd> {
     own(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, min) }.into())
 }
 
-/// Whether the number is an open descriptor.
-pub fn is_open(fd: RawFd) -> bool {
-    // SAFETY: no memory is passed.
-    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
-}
-
 /// Whether the number is a descriptor that survives execve(2), which none does that was opened
 /// by this crate.
 pub fn is_inherited(fd: RawFd) -> bool {
