@@ -62,7 +62,7 @@ impl Tree {
         self.record.mount.join(self.record.path.as_str())
     }
 
-    pub(super) fn file(&self, name: &CStr) -> PathBuf {
+    fn file(&self, name: &CStr) -> PathBuf {
         self.path().join(&*name.to_string_lossy())
     }
 
@@ -215,6 +215,10 @@ impl Tree {
 
     pub(super) fn read(&self, dir: BorrowedFd<'_>, name: &CStr) -> Result<String, Error> {
         read_file(dir, name).map_err(|errno| Error::Read { path: self.file(name), errno })
+    }
+
+    pub(super) fn read_value(&self, dir: BorrowedFd<'_>, name: &CStr) -> Result<String, Error> {
+        read_value(dir, name).map_err(|errno| Error::Read { path: self.file(name), errno })
     }
 
     pub(super) fn control(

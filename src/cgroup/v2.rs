@@ -148,9 +148,7 @@ impl Unified {
     /// Sees to it that the cgroup has the wanted controllers: one look at the cgroup when it has
     /// them, else one look and at most one write per ancestor.
     fn enable(&self, dir: BorrowedFd<'_>, wanted: &Wanted<'_>) -> Result<(), Error> {
-        let name = c"cgroup.controllers";
-        let has = read_value(dir, name)
-            .map_err(|errno| Error::Read { path: self.tree.file(name), errno })?;
+        let has = self.tree.read_value(dir, c"cgroup.controllers")?;
         if wanted.all.iter().all(|name| lists(&has, name)) {
             return Ok(());
         }

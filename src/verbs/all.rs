@@ -10,7 +10,7 @@ use crate::state::{self, Entry};
 /// When the directory of all containers cannot be read.
 pub(super) fn look_at_all<T>(
     context: &Context,
-    look: impl Fn(&Entry) -> Result<T, Error>,
+    mut look: impl FnMut(&Entry) -> Result<T, Error>,
     warn: Warn<'_>,
 ) -> Result<Vec<T>, Error> {
     let Some(containers) = context.store().all()? else { return Ok(Vec::new()) };

@@ -6,7 +6,6 @@ use crate::state::{Entry, Status};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
 /// The state of runtime.md, with what engines read besides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,11 +37,11 @@ pub struct StateReport {
 /// # Errors
 /// When there is no such container, or its record cannot be read.
 pub fn state(context: &Context, id: &ContainerId) -> Result<StateReport, Error> {
-    report(&context.store().open(id)?, &Owners::default())
+    report(&context.store().open(id)?, &mut Owners::default())
 }
 
 /// Tells the state of a container whose directory is open.
-pub(super) fn report(entry: &Entry, owners: &Owners) -> Result<StateReport, Error> {
+pub(super) fn report(entry: &Entry, owners: &mut Owners) -> Result<StateReport, Error> {
     let record = entry.record()?;
     let (status, _) = entry.status(record.as_ref())?;
     let id = entry.id.to_string();
@@ -79,17 +78,18 @@ pub(super) fn report(entry: &Entry, owners: &Owners) -> Result<StateReport, Erro
 /// Names of users, each looked up once.
 #[derive(Default)]
 pub(super) struct Owners {
-    passwd: OnceLock<String>,
+    passwd: Option<String>,
 }
 
 impl Owners {
     /// The name of a user in the host's /etc/passwd; the number where there is none.
-    pub(super) fn name(&self, uid: u32) -> String {
+    pub(super) fn name(&mut self, uid: u32) -> String {
         if uid == 0 {
             return "root".to_owned();
         }
-        let read = || std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let passwd = self.passwd.get_or_init(read);
+        let passwd = self
+            .passwd
+            .get_or_insert_with(|| std::fs::read_to_string("/etc/passwd").unwrap_or_default());
         let number = uid.to_string();
         let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number));
         line.and_then(|line| line.split(':').next()).map_or(number.clone(), str::to_owned)
