@@ -1,8 +1,10 @@
 //! The search for what a runtime left on the host: state directories, cgroups,
 //! mounts and processes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use nix::mount::{MntFlags, umount2};
@@ -36,11 +38,24 @@ pub fn processes_marked(mark: &str, token: &str) -> Vec<String> {
         .collect()
 }
 
+/// The host's own processes, which are not worth a look after every test: their numbers are given
+/// anew only when all others have been.
+static EARLIER: LazyLock<BTreeSet<i32>> = LazyLock::new(|| processes().collect());
+
+/// To be called before a test starts anything.
+pub fn know_earlier_processes() {
+    LazyLock::force(&EARLIER);
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").expect("list /proc");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
 fn marked(mark: &str, token: &str) -> Vec<i32> {
     let wanted = format!("{mark}={token}");
-    let entries = fs::read_dir("/proc").expect("list /proc");
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+    processes()
+        .filter(|pid| !EARLIER.contains(pid))
         .filter(|pid| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes())
