@@ -67,7 +67,7 @@ faults: ## kill every verb at each system call, and let each fail; RUNTIME=, ARG
 
 races: ## commands that meet, in the numbers of busy hosts; RUNTIME= aims them elsewhere
 	@tests/deps $(TEST_PACKAGES)
-	RACES=full $(CARGO) test --locked --test it -- --test-threads=1 races:: $(ARGS)
+	RACES=full $(CARGO) test --locked --test it -- --test-threads=1 races:: exchange:: $(ARGS)
 
 demo: ## a container from nothing to nothing; ROOTFS=debian runs a Debian tree
 	@tests/deps $(DEMO_PACKAGES) $(if $(filter debian,$(ROOTFS)),debootstrap)

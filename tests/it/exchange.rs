@@ -1,6 +1,6 @@
 //! Another process exchanges names of the image while the container is made
 //! (renameat2(2) with `RENAME_EXCHANGE`): what was looked at and what is used
-//! must be the same file, and none outside the root.
+//! must be the same file, and none outside the root. `make races` tries it more often.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::json;
 
 use crate::harness::tty::{Socket, Terminal};
-use crate::harness::{Bundle, Outcome, Outside, needs, tests};
+use crate::harness::{Bundle, Outcome, Outside, needs, scale, tests};
 
 tests![
     mount_targets_may_be_exchanged_all_the_time,
@@ -21,8 +21,6 @@ tests![
     restricted_paths_may_be_exchanged_all_the_time,
     proc_may_be_exchanged_all_the_time,
 ];
-
-const TURNS: usize = 20;
 
 /// Calls `work` over and over while `name` of the image and a link to
 /// `target` exchange their places.
@@ -35,10 +33,12 @@ fn exchanging(bundle: &Bundle, name: &str, target: &Path, work: impl Fn()) {
             while !stop.load(Ordering::Relaxed) {
                 let exchange = RenameFlags::RENAME_EXCHANGE;
                 renameat2(AT_FDCWD, &here, AT_FDCWD, &there, exchange).expect("exchange");
+                // On one CPU the others would see but what a time slice ends with.
+                std::thread::yield_now();
             }
         });
         let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            (0..TURNS).for_each(|_| work());
+            (0..scale(10, 100)).for_each(|_| work());
         }));
         stop.store(true, Ordering::Relaxed);
         if let Err(cause) = tried {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::harness::{
     Bundle, Container, Finished, Outcome, Running, Sandbox, eventually, needs, on_host_hierarchies,
+    scale,
 };
 
 super::harness::tests![
@@ -28,11 +29,6 @@ super::harness::tests![
     many_processes_enter_at_once,
     many_live_containers_are_listed,
 ];
-
-/// `few` in the suite, `many` where numbers are asked for.
-fn scale(few: usize, many: usize) -> usize {
-    if std::env::var_os("RACES").is_some_and(|how| how == "full") { many } else { few }
-}
 
 /// Moments by which one command is ahead of the other, so that they meet at
 /// different places.

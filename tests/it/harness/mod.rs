@@ -33,6 +33,12 @@ mod sandbox;
 pub mod trace;
 pub mod tty;
 
+/// How often something is tried that depends on the moment: `few` times in the suite, `many` where
+/// numbers are asked for (`make races`).
+pub fn scale(few: usize, many: usize) -> usize {
+    if std::env::var_os("RACES").is_some_and(|how| how == "full") { many } else { few }
+}
+
 pub use bundle::{Bundle, base_config};
 pub use command::{Finished, Invocation, PATIENCE, Running, ask};
 pub use container::{Container, eventually};
