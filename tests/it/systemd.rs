@@ -55,9 +55,13 @@ fn shown(unit: &str, property: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn reload() {
-    let done = ask(command("systemctl").arg("daemon-reload")).expect("run systemctl");
+fn systemctl(arguments: &[&str]) {
+    let done = ask(command("systemctl").args(arguments)).expect("run systemctl");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn reload() {
+    systemctl(&["daemon-reload"]);
 }
 
 fn file(container: &Container, name: &str) -> String {
@@ -117,13 +121,24 @@ fn limits_survive_a_reload() -> Outcome {
         "pids": {"limit": 0},
         "unified": {"memory.oom.group": "1"},
     });
-    let container = sleeping().set("/linux/resources", limits).create();
+    // Alone in its slice, for now.
+    let slice = format!("it{}reload.slice", std::process::id());
+    let bundle = sleeping().set("/linux/resources", limits);
+    let path = format!("{slice}:it:{}", bundle.id());
+    let container = bundle.set("/linux/cgroupsPath", path).create();
     let files = ["memory.max", "cpu.max", "cpu.weight", "pids.max", "memory.oom.group"];
     let read = || files.map(|name| file(&container, name));
     let before = read();
     assert_eq!(before, ["67108864", "33333 66000", "100", "0", "1"]);
     reload();
     assert_eq!(read(), before);
+    // A unit that is started beside it after a reload has systemd write what it was told.
+    let beside = ["--scope", "--quiet", "--slice", &slice, "true"];
+    let ran = ask(command("systemd-run").args(beside)).expect("run systemd-run");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(read()[..4], ["67108864", "33660 66000", "100", "1"]);
+    drop(container);
+    systemctl(&["stop", &slice]);
     Ok(())
 }
 
@@ -198,8 +213,7 @@ fn slices_are_made_on_the_way() -> Outcome {
     assert!(directory.ends_with(place), "{}", directory.display());
     container.verb("delete", &["--force"], &[]).ok();
     assert!(!directory.exists());
-    let stopped = ask(command("systemctl").args(["stop", &slice])).expect("run systemctl");
-    assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
+    systemctl(&["stop", &slice]);
     Ok(())
 }
 

@@ -196,8 +196,8 @@ pub fn of_writes(writes: &[Write]) -> Vec<Property> {
 /// CGROUP_WEIGHT_IDLE of systemd, `CPUWeight=idle`.
 const IDLE: u64 = 0;
 
-/// What systemd must know of a write, so that it does not undo it when it reloads. Files that it
-/// does not manage, and values that it cannot express, stay with the write alone.
+/// What systemd must know of a write, so that it does not undo it when it writes all limits of a
+/// slice again (CG-51). Files that it does not manage stay with the write alone.
 fn property(write: &Write) -> Vec<Property> {
     let number = || match write.value.as_str() {
         "max" => Some(u64::MAX),
@@ -213,13 +213,29 @@ fn property(write: &Write) -> Vec<Property> {
         "cpu.weight" => one("CPUWeight"),
         // systemd's weight of an idle unit, since its version 252.
         "cpu.idle" if write.value == "1" => vec![set("CPUWeight", Value::U64(IDLE))],
-        // systemd takes 0 for "not set".
-        "pids.max" if write.value != "0" => one("TasksMax"),
+        // systemd takes 0 for "not set"; beside the first process both let nobody be born.
+        "pids.max" if write.value == "0" => vec![set("TasksMax", Value::U64(1))],
+        "pids.max" => one("TasksMax"),
+        "io.weight" => {
+            io_weight(write.value.strip_prefix("default ").unwrap_or(&write.value), |n| n)
+        }
+        "io.bfq.weight" => io_weight(&write.value, wide_of_bfq),
         "cpu.max" => quota(&write.value).unwrap_or_default(),
         "cpuset.cpus" => mask("AllowedCPUs", &write.value),
         "cpuset.mems" => mask("AllowedMemoryNodes", &write.value),
         _ => Vec::new(),
     }
+}
+
+/// The weight for all devices; one for a single device is not told.
+fn io_weight(text: &str, scale: fn(u64) -> u64) -> Vec<Property> {
+    text.parse().map(|n| set("IOWeight", Value::U64(scale(n)))).into_iter().collect()
+}
+
+/// The weight on the scale of io.weight that systemd writes as `weight` to io.bfq.weight
+/// (systemd's BFQ_WEIGHT: the same up to 100, then 100 to 10000 for 100 to 1000).
+fn wide_of_bfq(weight: u64) -> u64 {
+    weight + weight.saturating_sub(100).saturating_mul(10)
 }
 
 /// systemd wants the quota per second, in steps of 10 ms; the exact one is written afterwards.

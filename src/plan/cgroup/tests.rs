@@ -187,7 +187,8 @@ fn systemd_hears_of_the_limits_that_it_manages() {
         ..request(&facts)
     };
     let mut spec = spec(json!({ "resources": {
-        "memory": { "limit": 4096 }, "cpu": { "quota": 50000 }, "pids": { "limit": 0 }
+        "memory": { "limit": 4096 }, "cpu": { "quota": 50000 }, "pids": { "limit": 0 },
+        "blockIO": { "weight": 190 }
     } }));
     let annotation = ("org.systemd.property.CollectMode".into(), "'inactive'".into());
     spec.set_annotations(Some([annotation].into()));
@@ -199,10 +200,11 @@ fn systemd_hears_of_the_limits_that_it_manages() {
     assert_eq!(value("CPUQuotaPerSecUSec"), Some(scope::Value::U64(500_000)));
     assert_eq!(value("Delegate"), Some(scope::Value::Bool(true)));
     assert_eq!(value("CollectMode"), Some(scope::Value::Text("inactive".into())));
-    assert_eq!(value("TasksMax"), None);
+    assert_eq!(value("TasksMax"), Some(scope::Value::U64(1)));
+    assert_eq!(value("IOWeight"), Some(scope::Value::U64(1090)));
     assert_eq!(
         lines(&plan.unified),
-        ["memory.max = 4096", "cpu.max = 50000 100000", "pids.max = 0"]
+        ["memory.max = 4096", "cpu.max = 50000 100000", "pids.max = 0", "io.bfq.weight = 190"]
     );
 }
 
