@@ -55,7 +55,7 @@ lint: ## formatting and clippy, warnings refused; whether fuzz/Cargo.lock is up 
 test: lint ## lint, unit, golden and integration tests (as root), the last also with systemd
 	@tests/deps $(TEST_PACKAGES)
 	$(CARGO) test --locked
-	@tests/vm/test $(LAB_TEST_KERNELS)
+	@tests/vm/test $(LAB_KERNELS)
 
 test-it: ## integration tests only; RUNTIME=/usr/sbin/runc aims them elsewhere, ARGS=name selects
 	@tests/deps $(TEST_PACKAGES)
