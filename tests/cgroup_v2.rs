@@ -180,6 +180,38 @@ fn of_two_containers_one_gets_the_cgroup() {
     assert!(!dir(&path).exists());
 }
 
+/// CG-12: what one has the kernel make, the other may find said but not yet made.
+#[test]
+fn two_that_are_first_below_a_cgroup_find_their_files() {
+    let Some(facts) = v2_host("first") else { return };
+    let controllers = facts.unified.as_ref().map_or(&[][..], |unified| &unified.controllers);
+    let limit = match controllers {
+        some if some.iter().any(|name| name == "pids") => json!({ "pids": { "limit": 9 } }),
+        some if some.iter().any(|name| name == "hugetlb") => {
+            json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 2 << 20 }] })
+        }
+        _ => {
+            eprintln!("skipped first: neither pids nor hugetlb on cgroup v2 here");
+            return;
+        }
+    };
+    for round in 0..300 {
+        let parent = format!("{}/{round}", path_of("first"));
+        std::thread::scope(|scope| {
+            for name in ["a", "b"] {
+                let plan = plan(&facts, &format!("{parent}/{name}"), limit.clone());
+                scope.spawn(|| {
+                    let mut manager = Manager::from_plan(plan).unwrap();
+                    let prepared = manager.prepare();
+                    manager.remove(soon()).unwrap();
+                    prepared.map(drop).unwrap();
+                });
+            }
+        });
+    }
+    let _ = fs::remove_dir(dir(&path_of("first")));
+}
+
 #[test]
 fn a_refused_value_is_named_with_its_file() {
     let Some(facts) = v2_host("refused") else { return };

@@ -139,7 +139,7 @@ fn one(files: &impl Files, write: &Write) -> Result<(), Error> {
         value: value.to_owned(),
         errno,
     };
-    match write_file(dir, &c_string(&write.file), &write.value) {
+    match write_made(dir, write) {
         Ok(()) => Ok(()),
         Err(Errno::ENOENT) => match &write.missing {
             Missing::Ignore => Ok(()),
@@ -152,6 +152,21 @@ fn one(files: &impl Files, write: &Write) -> Result<(), Error> {
         },
         Err(errno) => Err(refused(&write.file, &write.value, errno)),
     }
+}
+
+/// Writes a file that may still be on its way: cgroup.controllers names a controller before its
+/// files are there. The kernel takes nobody's word about it until all are
+/// (cgroup_subtree_control_write, kernel/cgroup/cgroup.c), also not one that changes nothing.
+fn write_made(dir: BorrowedFd<'_>, write: &Write) -> Result<(), Errno> {
+    let file = c_string(&write.file);
+    let first = write_file(dir, &file, &write.value);
+    if first != Err(Errno::ENOENT) {
+        return first;
+    }
+    // Where the parent is not the caller's, or the hierarchy is of version 1, nobody waits.
+    let word = format!("+{}", write.controller);
+    let _ = write_file(dir, c"../cgroup.subtree_control", &word);
+    write_file(dir, &file, &write.value)
 }
 
 fn directory<'f>(

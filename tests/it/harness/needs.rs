@@ -84,10 +84,19 @@ pub fn sys_resource() -> Result<(), Skip> {
 
 /// A controller on the v2 hierarchy.
 pub fn controller(name: &str) -> Result<(), Skip> {
-    let all = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    let lists = |place: &Path| {
+        let all = fs::read_to_string(place.join("cgroup.controllers")).unwrap_or_default();
+        all.split_whitespace().any(|controller| controller == name)
+    };
+    let top = Path::new("/sys/fs/cgroup");
+    unless(lists(top), format!("no {name} controller on cgroup v2 here"))?;
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).map(|own| top.join(own));
+    // What a user can hand down is what their service was given.
+    let given = own.as_deref().and_then(Path::parent).is_some_and(lists);
     unless(
-        all.split_whitespace().any(|controller| controller == name),
-        format!("no {name} controller on cgroup v2 here"),
+        nix::unistd::geteuid().is_root() || given,
+        format!("no {name} controller is delegated to this user"),
     )
 }
 
