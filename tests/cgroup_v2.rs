@@ -195,7 +195,7 @@ fn two_that_are_first_below_a_cgroup_find_their_files() {
             return;
         }
     };
-    for round in 0..300 {
+    for round in 0..100 {
         let parent = format!("{}/{round}", path_of("first"));
         std::thread::scope(|scope| {
             for name in ["a", "b"] {
