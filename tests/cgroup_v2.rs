@@ -208,8 +208,11 @@ fn two_that_are_first_below_a_cgroup_find_their_files() {
                 });
             }
         });
+        // Whose it was could not remove it beside the other.
+        let _ = fs::remove_dir(dir(&parent));
     }
     let _ = fs::remove_dir(dir(&path_of("first")));
+    assert!(!dir(&path_of("first")).exists());
 }
 
 #[test]
