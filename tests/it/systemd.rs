@@ -45,23 +45,22 @@ fn unit(container: &Container) -> String {
     directory.file_name().expect("a name").to_str().expect("utf-8").to_owned()
 }
 
-/// A property of a unit as systemctl shows it.
+/// What systemctl or systemd-run says, which has to succeed.
 #[track_caller]
-fn shown(unit: &str, property: &str) -> String {
-    let output =
-        ask(command("systemctl").args(["show", "--value", "--property", property, "--", unit]))
-            .expect("run systemctl");
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = ask(command(program).args(arguments)).expect("run it");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn systemctl(arguments: &[&str]) {
-    let done = ask(command("systemctl").args(arguments)).expect("run systemctl");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+/// A property of a unit as systemctl shows it.
+#[track_caller]
+fn shown(unit: &str, property: &str) -> String {
+    said("systemctl", &["show", "--value", "--property", property, "--", unit])
 }
 
 fn reload() {
-    systemctl(&["daemon-reload"]);
+    said("systemctl", &["daemon-reload"]);
 }
 
 fn file(container: &Container, name: &str) -> String {
@@ -133,12 +132,10 @@ fn limits_survive_a_reload() -> Outcome {
     reload();
     assert_eq!(read(), before);
     // A unit that is started beside it after a reload has systemd write what it was told.
-    let beside = ["--scope", "--quiet", "--slice", &slice, "true"];
-    let ran = ask(command("systemd-run").args(beside)).expect("run systemd-run");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    said("systemd-run", &["--scope", "--quiet", "--slice", &slice, "true"]);
     assert_eq!(read()[..4], ["67108864", "33660 66000", "100", "1"]);
     drop(container);
-    systemctl(&["stop", &slice]);
+    said("systemctl", &["stop", &slice]);
     Ok(())
 }
 
@@ -213,7 +210,7 @@ fn slices_are_made_on_the_way() -> Outcome {
     assert!(directory.ends_with(place), "{}", directory.display());
     container.verb("delete", &["--force"], &[]).ok();
     assert!(!directory.exists());
-    systemctl(&["stop", &slice]);
+    said("systemctl", &["stop", &slice]);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::Skip;
 use super::command::ask;
 use super::hierarchies;
-use super::manager::Manager;
+use super::manager::{Manager, own_cgroup};
 use super::sandbox::runtime_path;
 
 fn unless(met: bool, reason: impl Into<String>) -> Result<(), Skip> {
@@ -90,9 +90,8 @@ pub fn controller(name: &str) -> Result<(), Skip> {
     };
     let top = Path::new("/sys/fs/cgroup");
     unless(lists(top), format!("no {name} controller on cgroup v2 here"))?;
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).map(|own| top.join(own));
     // What a user can hand down is what their service was given.
+    let own = own_cgroup().map(|own| top.join(own.trim_start_matches('/')));
     let given = own.as_deref().and_then(Path::parent).is_some_and(lists);
     unless(
         nix::unistd::geteuid().is_root() || given,
