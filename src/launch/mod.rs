@@ -449,7 +449,9 @@ fn make(
     wish.timing.done(Phase::Init);
     let identity = Identity::of(child.pid, child.pidfd.as_fd())
         .map_err(|source| Error::Own { action: "identify init", source })?;
-    let created = Record { init: Some(InitRecord { pid: child.pid, identity }), ..record.clone() };
+    let init = Some(InitRecord { pid: child.pid, identity });
+    let past_gate = wish.until == Until::Started;
+    let created = Record { init, past_gate, ..record.clone() };
     entry.commit(&created)?;
     wish.timing.done(Phase::State);
     undo.pid_file.clone_from(&wish.handover.pid_file);

@@ -12,12 +12,14 @@ mod kept;
 mod readiness;
 mod record;
 mod status;
+mod view;
 
 pub use cache::Cache;
 pub use identity::{EarlyEnd, Identity, end_before_program, is_ending};
 pub use readiness::readiness_directory;
 pub use record::{HookRecord, InitRecord, ListenerRecord, Record};
 pub use status::Status;
+pub use view::View;
 
 use crate::id::ContainerId;
 use crate::sys::socket::{self, AtOnce};
@@ -32,7 +34,9 @@ use std::time::{Duration, Instant};
 
 const RECORD: &CStr = c"record";
 const RECORD_NEW: &CStr = c"record.new";
-const GATE: &CStr = c"gate";
+/// Permissions of a record that was started, [`Record::past_gate`]: nothing has to be written for
+/// it, and whoever reads the record can be told by fstat(2).
+const PAST_GATE: u32 = 0o400;
 
 /// How long somebody who only looks may hold the lock of what was just claimed.
 const LOOK: Duration = Duration::from_secs(30);
@@ -52,6 +56,8 @@ pub struct Containers {
     store: Store,
     dir: OwnedFd,
     user: u32,
+    /// Nobody else can go into the directory of all, and so none of theirs can lie there.
+    closed: bool,
 }
 
 /// The state directory of one container.
@@ -222,8 +228,11 @@ impl Store {
             Err(Errno::ENOENT) => return Ok(None),
             Err(source) => return Err(self.root_error("read", source)),
         };
-        let ids = ids_in(dir.as_fd()).map_err(|source| self.root_error("read", source))?;
-        Ok(Some(Containers { ids, store: self.clone(), dir, user: process::geteuid() }))
+        let failed = |source| self.root_error("read", source);
+        let ids = ids_in(dir.as_fd()).map_err(failed)?;
+        let user = process::geteuid();
+        let closed = is_closed(&fd::fstat(dir.as_fd()).map_err(failed)?, user);
+        Ok(Some(Containers { ids, store: self.clone(), dir, user, closed }))
     }
 
     fn open_or_make_root(&self) -> Result<OwnedFd, Error> {
@@ -251,12 +260,20 @@ impl Store {
 }
 
 impl Containers {
-    /// As [`Store::open`].
+    /// Looks at one of them. Where nobody else can go into the directory of all, its own is not
+    /// opened, which would be half of the work.
     ///
     /// # Errors
-    /// Those of [`Store::open`].
-    pub fn open(&self, id: &ContainerId) -> Result<Entry, Error> {
-        self.store.open_at(self.dir.as_fd(), &id.to_c_string(), id, self.user)
+    /// Those of [`Store::open`], and of looking.
+    pub fn look<T, E: From<Error>>(
+        &self,
+        id: &ContainerId,
+        look: impl FnOnce(View<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.closed {
+            return look(View::below(self.dir.as_fd(), &self.store.root, id));
+        }
+        look(self.store.open_at(self.dir.as_fd(), &id.to_c_string(), id, self.user)?.view())
     }
 }
 
@@ -331,18 +348,30 @@ impl Entry {
         Ok(named.ino == fd::fstat(self.dir.as_fd())?.ino)
     }
 
-    /// Whether another command is changing the container right now. Asking leaves no lock
-    /// behind, and gives none back that this entry holds.
+    /// What can be seen of the container without changing it.
+    pub fn view(&self) -> View<'_> {
+        View::of_directory(self.dir.as_fd(), &self.root, &self.id, self.holds_lock.get())
+    }
+
+    /// As [`View::is_locked`].
     pub fn is_locked(&self) -> bool {
-        if self.holds_lock.get() {
-            return false;
-        }
-        // Through a description of its own, so that closing it takes the answer back.
-        let flags = fd::O_RDONLY | fd::O_DIRECTORY;
-        match fd::openat(self.dir.as_fd(), c".", flags, 0) {
-            Ok(probe) => fd::try_lock(probe.as_fd()) == Err(Errno::EWOULDBLOCK),
-            Err(_) => false,
-        }
+        self.view().is_locked()
+    }
+
+    /// As [`View::record`].
+    ///
+    /// # Errors
+    /// Those of [`View::record`].
+    pub fn record(&self) -> Result<Option<Record>, Error> {
+        self.view().record()
+    }
+
+    /// As [`View::status`].
+    ///
+    /// # Errors
+    /// Those of [`View::status`].
+    pub fn status(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>), Error> {
+        self.view().status(record)
     }
 
     /// Puts a record in the place of the one before, or of none, at once (rename(2)): readers
@@ -355,34 +384,14 @@ impl Entry {
         let flags = fd::O_WRONLY | fd::O_CREAT | fd::O_TRUNC | fd::O_NOFOLLOW;
         let dir = self.dir.as_fd();
         fd::openat(dir, RECORD_NEW, flags, 0o600)
-            .and_then(|file| fd::write_all(file.as_fd(), &text))
-            .and_then(|()| fd::renameat(dir, RECORD_NEW, dir, RECORD))
+            .and_then(|file| fd::write_all(file.as_fd(), &text).map(|()| file))
+            .and_then(|file| fd::renameat(dir, RECORD_NEW, dir, RECORD).map(|()| file))
+            .map(|file| {
+                if record.past_gate {
+                    let _ = fd::fchmod(file.as_fd(), PAST_GATE);
+                }
+            })
             .map_err(self.failed("write", "record"))
-    }
-
-    /// The record; `None` when the container's creation has not come that far.
-    ///
-    /// # Errors
-    /// [`Error::File`] when it cannot be read, [`Error::Damaged`] when it makes no sense.
-    pub fn record(&self) -> Result<Option<Record>, Error> {
-        let flags = fd::O_RDONLY | fd::O_NOFOLLOW | fd::O_NONBLOCK;
-        let file = match fd::openat(self.dir.as_fd(), RECORD, flags, 0) {
-            Ok(file) => file,
-            Err(Errno::ENOENT) => return Ok(None),
-            Err(source) => return Err(self.failed("open", "record")(source)),
-        };
-        let text = read_all(&file).map_err(self.failed("read", "record"))?;
-        // Checked once, and not again for each of its strings.
-        let text = std::str::from_utf8(&text).map_err(|e| self.damaged(e.to_string()))?;
-        serde_json::from_str(text).map(Some).map_err(|e| self.damaged(e.to_string()))
-    }
-
-    /// What can still be understood of a damaged record, member by member; `None` when its cgroup
-    /// is not among that.
-    pub fn salvage(&self) -> Option<Record> {
-        let flags = fd::O_RDONLY | fd::O_NOFOLLOW | fd::O_NONBLOCK;
-        let file = fd::openat(self.dir.as_fd(), RECORD, flags, 0).ok()?;
-        record::salvage(&read_all(&file).ok()?)
     }
 
     /// Listens on the gate: the socket on which a start operation will connect.
@@ -390,7 +399,8 @@ impl Entry {
     /// # Errors
     /// [`Error::File`].
     pub fn listen_at_gate(&self) -> Result<OwnedFd, Error> {
-        self.gate_path()
+        self.view()
+            .gate_path()
             .and_then(|path| socket::listen(path.as_c_str()))
             .map_err(self.failed("listen on", "gate"))
     }
@@ -402,7 +412,7 @@ impl Entry {
     pub fn connect_to_gate(&self, patience: Duration) -> Result<Option<OwnedFd>, Error> {
         let deadline = Instant::now() + patience;
         loop {
-            match self.ask_at_gate()? {
+            match self.view().ask_at_gate()? {
                 AtOnce::Connected(connection) => return Ok(Some(connection)),
                 AtOnce::Nobody => return Ok(None),
                 AtOnce::Full if Instant::now() < deadline => {
@@ -416,49 +426,11 @@ impl Entry {
         }
     }
 
-    fn ask_at_gate(&self) -> Result<AtOnce, Error> {
-        self.gate_path()
-            .and_then(|path| socket::connect_at_once(path.as_c_str()))
-            .map_err(self.failed("connect to", "gate"))
-    }
-
-    /// Whether somebody waits behind the gate, without going through it.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub fn is_waited_at_gate(&self) -> Result<bool, Error> {
-        // Where there is a queue, somebody waits.
-        Ok(!matches!(self.ask_at_gate()?, AtOnce::Nobody))
-    }
-
-    /// Removes the gate: the container has been started.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub fn remove_gate(&self) -> Result<(), Error> {
-        match fd::unlinkat(self.dir.as_fd(), GATE) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(source) => Err(self.failed("remove", "gate")(source)),
-        }
-    }
-
-    /// Whether there is a gate file at all: none means that nobody waits, without asking.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub fn has_gate(&self) -> Result<bool, Error> {
-        match fd::lstat_at(self.dir.as_fd(), GATE) {
-            Ok(_) => Ok(true),
-            Err(Errno::ENOENT) => Ok(false),
-            Err(source) => Err(self.failed("look for", "gate")(source)),
-        }
-    }
-
-    /// A path short enough for a socket address, whatever the length of the root's.
-    fn gate_path(&self) -> Result<fd::PathBuffer, Errno> {
-        let mut path = fd::proc_path(&self.dir)?;
-        path.push(b"/gate")?;
-        Ok(path)
+    /// Writes down that nobody waits at the gate any more: a start has gone through. It is
+    /// [`Record::past_gate`] from now on; where that cannot be written, who wants to know has to
+    /// ask at the gate, and finds the same.
+    pub fn mark_past_gate(&self) {
+        let _ = fd::chmod_at(self.dir.as_fd(), RECORD, PAST_GATE);
     }
 
     /// Removes the directory and all in it: the last act of a delete.
@@ -488,13 +460,23 @@ impl Entry {
         }
     }
 
-    fn failed(&self, action: &'static str, name: &str) -> impl FnOnce(Errno) -> Error {
-        move |source| Error::File { action, path: self.path().join(name), source }
+    fn failed<'a>(
+        &'a self,
+        action: &'static str,
+        name: &'a str,
+    ) -> impl FnOnce(Errno) -> Error + use<'a> {
+        self.view().failed(action, name)
     }
 
     fn damaged(&self, cause: String) -> Error {
-        Error::Damaged { path: self.path().join("record"), cause }
+        self.view().damaged(cause)
     }
+}
+
+/// Whether a directory lets nobody in but its owner, who is root or a user.
+fn is_closed(dir: &fd::Stat, user: u32) -> bool {
+    const OTHERS: u32 = 0o077;
+    (dir.uid == 0 || dir.uid == user) && dir.mode & OTHERS == 0
 }
 
 /// Whoever can write to a directory of ours decides what we signal, enter and remove.

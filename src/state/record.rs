@@ -69,6 +69,10 @@ pub struct Record {
     /// Its first process; none until it is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitRecord>,
+    /// Whether it is known that nobody waits at its gate: a start has gone through, or there never
+    /// was one. The file's permissions say so, not its text.
+    #[serde(skip)]
+    pub past_gate: bool,
     /// How long its startContainer hooks may take in all, in milliseconds; none without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_hooks: Option<u64>,
@@ -147,6 +151,7 @@ impl Record {
                 },
             ),
             init: None,
+            past_gate: false,
             start_hooks: None,
             poststart: hooks(&plan.hooks.poststart),
             poststop: hooks(&plan.hooks.poststop),

@@ -3,6 +3,7 @@ use crate::cgroup::CgroupRecord;
 use crate::plan::namespaces::Kind;
 use crate::sys::process;
 use crate::sys::seccomp::SockFilter;
+use std::os::unix::fs::PermissionsExt;
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -35,6 +36,7 @@ fn record() -> Record {
         program: Some("sh".into()),
         listener: None,
         init: None,
+        past_gate: false,
         start_hooks: None,
         poststart: Vec::new(),
         poststop: vec![HookRecord {
@@ -44,6 +46,15 @@ fn record() -> Record {
             timeout: Some(1500),
         }],
     }
+}
+
+/// The record of a container whose first process is this one.
+fn living(boot: Option<&str>) -> Record {
+    let pid = process::getpid();
+    let pidfd = process::pidfd_open(pid).unwrap();
+    let identity = Identity::of(pid, pidfd.as_fd()).unwrap();
+    let init = Some(InitRecord { pid, identity });
+    Record { init, boot: boot.map(str::to_owned), ..record() }
 }
 
 #[test]
@@ -78,7 +89,7 @@ fn damage_is_told_with_the_file() {
     assert!(error.contains("/a/record"), "{error}");
     std::fs::write(entry.path().join("record"), "").unwrap();
     assert!(matches!(entry.record(), Err(Error::Damaged { .. })));
-    assert_eq!(entry.salvage(), None);
+    assert_eq!(entry.view().salvage(), None);
 }
 
 /// STATE-11
@@ -92,7 +103,7 @@ fn what_makes_sense_of_a_damaged_record_is_salvaged() {
         text[name] = serde_json::json!({"not": "this"});
         std::fs::write(entry.path().join("record"), text.to_string()).unwrap();
         assert!(matches!(entry.record(), Err(Error::Damaged { .. })));
-        entry.salvage()
+        entry.view().salvage()
     };
     let owner = damaged("owner").unwrap();
     assert_eq!(owner, Record { owner: 0, ..whole.clone() });
@@ -154,8 +165,67 @@ fn ids_are_listed_in_order() {
     std::fs::write(root.join("file"), "").unwrap();
     let all = store.all().unwrap().unwrap();
     assert_eq!(all.ids, [id("a"), id("b")]);
-    assert_eq!(all.open(&id("a")).unwrap().path(), store.open(&id("a")).unwrap().path());
-    assert!(matches!(all.open(&id("c")), Err(Error::Missing { .. })));
+}
+
+/// STATE-1: from the directory of all where nobody else can go into that, else from its own.
+#[test]
+fn a_container_looks_the_same_from_wherever_it_is_seen() {
+    let (dir, store) = store();
+    let root = dir.path().join("deep/root");
+    let [bare, whole, made] = ["bare", "whole", "made"].map(|name| store.claim(&id(name)).unwrap());
+    whole.commit(&record()).unwrap();
+    made.commit(&living(None)).unwrap();
+    let _gate = made.listen_at_gate().unwrap();
+    drop(whole);
+    for mode in [0o700, 0o711] {
+        std::fs::set_permissions(&root, std::fs::Permissions::from_mode(mode)).unwrap();
+        let all = store.all().unwrap().unwrap();
+        assert_eq!(all.closed, mode == 0o700);
+        let seen = |name: &str| {
+            all.look(&id(name), |view| {
+                let record = view.record()?;
+                let (status, _) = view.status(record.as_ref())?;
+                Ok::<_, Error>((record, status, view.is_locked()))
+            })
+        };
+        assert_eq!(seen("bare").unwrap(), (None, Status::Creating, true), "{mode:o}");
+        assert_eq!(seen("whole").unwrap(), (Some(record()), Status::Stopped, false), "{mode:o}");
+        assert_eq!(seen("made").unwrap(), (Some(living(None)), Status::Created, true), "{mode:o}");
+        assert!(matches!(seen("none"), Err(Error::Missing { .. })), "{mode:o}");
+        std::fs::write(root.join("whole/record"), "{").unwrap();
+        let error = seen("whole").unwrap_err().to_string();
+        assert!(error.contains("root/whole/record"), "{mode:o}: {error}");
+        store.open(&id("whole")).unwrap().commit(&record()).unwrap();
+    }
+    drop(bare);
+}
+
+/// STATE-1
+#[test]
+fn a_directory_that_others_can_write_to_is_not_looked_at_where_they_can_reach_it() {
+    let (dir, store) = store();
+    store.claim(&id("a")).unwrap();
+    let root = dir.path().join("deep/root");
+    let allow = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow(&root.join("a"), 0o777);
+    allow(&root, 0o755);
+    let all = store.all().unwrap().unwrap();
+    let seen = all.look(&id("a"), |view| view.record());
+    assert!(matches!(seen, Err(Error::Exposed { .. })), "{seen:?}");
+}
+
+#[test]
+fn a_container_that_was_removed_while_it_is_looked_at_is_missing() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    let seen = store.open(&id("a")).unwrap();
+    let all = store.all().unwrap().unwrap();
+    entry.remove().unwrap();
+    assert!(matches!(seen.record(), Err(Error::Missing { .. })));
+    let seen = all.look(&id("a"), |view| view.record());
+    assert!(matches!(seen, Err(Error::Missing { .. })), "{seen:?}");
 }
 
 /// Longer than anything here takes.
@@ -165,13 +235,33 @@ const SOON: Duration = Duration::from_secs(10);
 fn a_gate_answers_only_while_somebody_listens() {
     let (_dir, store) = store();
     let entry = store.claim(&id("a")).unwrap();
-    assert!(entry.connect_to_gate(SOON).unwrap().is_none() && !entry.has_gate().unwrap());
+    assert!(entry.connect_to_gate(SOON).unwrap().is_none());
     let gate = entry.listen_at_gate().unwrap();
-    assert!(entry.connect_to_gate(SOON).unwrap().is_some() && entry.has_gate().unwrap());
+    assert!(entry.connect_to_gate(SOON).unwrap().is_some());
     drop(gate);
     assert!(entry.connect_to_gate(SOON).unwrap().is_none());
-    entry.remove_gate().unwrap();
-    assert!(!entry.has_gate().unwrap());
+}
+
+/// STATE-6
+#[test]
+fn once_it_is_on_record_that_a_start_went_through_nobody_is_asked() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    entry.commit(&living(None)).unwrap();
+    let status = || entry.status(entry.record().unwrap().as_ref()).unwrap().0;
+    assert_eq!(status(), Status::Running, "no gate");
+    let gate = entry.listen_at_gate().unwrap();
+    assert_eq!(status(), Status::Created);
+    entry.mark_past_gate();
+    assert_eq!(status(), Status::Running, "though somebody listens");
+    let past = Record { past_gate: true, ..living(None) };
+    assert_eq!(entry.record().unwrap(), Some(past.clone()));
+    entry.commit(&past).unwrap();
+    assert_eq!(entry.record().unwrap(), Some(past), "kept in the next record");
+    entry.commit(&living(None)).unwrap();
+    assert_eq!(status(), Status::Created);
+    drop(gate);
+    assert_eq!(status(), Status::Running, "a start that was killed wrote nothing");
 }
 
 /// STATE-6
@@ -179,16 +269,16 @@ fn a_gate_answers_only_while_somebody_listens() {
 fn asking_at_a_gate_never_waits() {
     let (_dir, store) = store();
     let entry = store.claim(&id("a")).unwrap();
-    assert!(!entry.is_waited_at_gate().unwrap());
+    assert!(!entry.view().is_waited_at_gate().unwrap());
     let gate = entry.listen_at_gate().unwrap();
     // Nobody accepts: far more ask than fit into the queue of connections.
     for _ in 0..64 {
-        assert!(entry.is_waited_at_gate().unwrap());
+        assert!(entry.view().is_waited_at_gate().unwrap());
     }
     let crowded = entry.connect_to_gate(Duration::from_millis(50));
     assert!(matches!(crowded, Err(Error::Crowded { .. })), "{crowded:?}");
     drop(gate);
-    assert!(!entry.is_waited_at_gate().unwrap());
+    assert!(!entry.view().is_waited_at_gate().unwrap());
 }
 
 #[test]
@@ -228,14 +318,10 @@ fn a_filter_comes_back_or_is_missed() {
 fn after_a_reboot_a_number_is_no_process_of_the_container() {
     let (_dir, store) = store();
     let entry = store.claim(&id("a")).unwrap();
-    let pid = process::getpid();
-    let pidfd = process::pidfd_open(pid).unwrap();
-    let identity = Identity::of(pid, pidfd.as_fd()).unwrap();
-    let alive = Record { init: Some(InitRecord { pid, identity }), ..record() };
     for (boot, status) in
         [(None, Status::Running), (boot::id(), Status::Running), (Some("another"), Status::Stopped)]
     {
-        let record = Record { boot: boot.map(str::to_owned), ..alive.clone() };
+        let record = living(boot);
         assert_eq!(entry.status(Some(&record)).unwrap().0, status, "{:?}", record.boot);
     }
 }

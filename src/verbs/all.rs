@@ -1,7 +1,7 @@
 //! Looking at every container.
 
 use super::{Context, Error, Warn};
-use crate::state::{self, Entry};
+use crate::state::{self, View};
 
 /// What `look` finds of every container, in the order of their names. One that cannot be looked at
 /// is a warning; one that goes away meanwhile is left out.
@@ -10,13 +10,13 @@ use crate::state::{self, Entry};
 /// When the directory of all containers cannot be read.
 pub(super) fn look_at_all<T>(
     context: &Context,
-    mut look: impl FnMut(&Entry) -> Result<T, Error>,
+    mut look: impl FnMut(View<'_>) -> Result<T, Error>,
     warn: Warn<'_>,
 ) -> Result<Vec<T>, Error> {
     let Some(containers) = context.store().all()? else { return Ok(Vec::new()) };
     let mut found = Vec::with_capacity(containers.ids.len());
     for id in &containers.ids {
-        match containers.open(id).map_err(Error::from).and_then(|entry| look(&entry)) {
+        match containers.look(id, &mut look) {
             Ok(one) => found.push(one),
             Err(Error::State(state::Error::Missing { .. })) => {}
             Err(error) => warn(&crate::error::sentence(&error)),

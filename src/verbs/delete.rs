@@ -47,7 +47,7 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
         // The name is given back in any case.
         Err(state::Error::Damaged { path, cause }) if request.force => {
             warn(&format_args!("{}: damaged, {cause}", path.display()));
-            let salvaged = entry.salvage();
+            let salvaged = entry.view().salvage();
             if salvaged.is_none() {
                 warn(&format_args!(
                     "nothing tells the cgroup of {id} any more: processes that are left may be in \

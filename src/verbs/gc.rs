@@ -4,7 +4,7 @@ use super::all::look_at_all;
 use super::{Context, Error, Warn};
 use crate::cgroup::Manager;
 use crate::id::ContainerId;
-use crate::state::{self, Entry, Record};
+use crate::state::{self, Record, View};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -78,12 +78,12 @@ pub fn gc(context: &Context, mode: Mode, warn: Warn<'_>) -> Result<Vec<Remnant>,
     Ok(remnants.into_iter().map(|(_, remnant)| remnant).collect())
 }
 
-fn look(entry: &Entry) -> Result<Option<(ContainerId, Remnant)>, Error> {
+fn look(view: View<'_>) -> Result<Option<(ContainerId, Remnant)>, Error> {
     // Asked before the record is read: a create that ends meanwhile has one with a process.
-    if entry.is_locked() {
+    if view.is_locked() {
         return Ok(None);
     }
-    let (why, record) = match entry.record() {
+    let (why, record) = match view.record() {
         Err(state::Error::Damaged { .. }) => (Some(Why::Damaged), None),
         other => {
             let record = other?;
@@ -100,7 +100,7 @@ fn look(entry: &Entry) -> Result<Option<(ContainerId, Remnant)>, Error> {
         Some(manager) => (manager.pids()?, manager.directories()),
         None => (Vec::new(), Vec::new()),
     };
-    let id = entry.id.clone();
+    let id = view.id.clone();
     Ok(Some((id.clone(), Remnant { id: id.to_string(), why, pids, cgroups, removed: false })))
 }
 

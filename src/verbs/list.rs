@@ -11,5 +11,5 @@ use super::{Context, Error, StateReport, Warn};
 /// When the directory of all containers cannot be read.
 pub fn list(context: &Context, warn: Warn<'_>) -> Result<Vec<StateReport>, Error> {
     let mut owners = Owners::default();
-    look_at_all(context, |entry| report(entry, &mut owners), warn)
+    look_at_all(context, |view| report(view, &mut owners), warn)
 }

@@ -58,7 +58,7 @@ pub fn start(context: &Context, id: &ContainerId, warn: Warn<'_>) -> Result<(), 
     let answer =
         launch::await_start(id.as_str(), &record, pidfd.as_fd(), gate.as_fd(), context.deadlines);
     drop(gate);
-    entry.remove_gate()?;
+    entry.mark_past_gate();
     context.timing.done(Phase::Start);
     if !matches!(answer, Ok(None)) {
         // It ends by itself in a moment, unless its filter keeps it from seeing that it will not

@@ -2,7 +2,7 @@
 
 use super::{Context, Error};
 use crate::id::ContainerId;
-use crate::state::{Entry, Status};
+use crate::state::{Status, View};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,14 +37,14 @@ pub struct StateReport {
 /// # Errors
 /// When there is no such container, or its record cannot be read.
 pub fn state(context: &Context, id: &ContainerId) -> Result<StateReport, Error> {
-    report(&context.store().open(id)?, &mut Owners::default())
+    report(context.store().open(id)?.view(), &mut Owners::default())
 }
 
-/// Tells the state of a container whose directory is open.
-pub(super) fn report(entry: &Entry, owners: &mut Owners) -> Result<StateReport, Error> {
-    let record = entry.record()?;
-    let (status, _) = entry.status(record.as_ref())?;
-    let id = entry.id.to_string();
+/// Tells the state of a container that is looked at.
+pub(super) fn report(view: View<'_>, owners: &mut Owners) -> Result<StateReport, Error> {
+    let record = view.record()?;
+    let (status, _) = view.status(record.as_ref())?;
+    let id = view.id.to_string();
     let Some(record) = record else {
         return Ok(StateReport {
             oci_version: crate::spec::VERSION.to_owned(),

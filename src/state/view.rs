@@ -1,0 +1,179 @@
+//! A container's directory as it is seen by who only looks.
+
+use super::{ContainerId, Error, PAST_GATE, Record, Status, c_path, read_all, record};
+use crate::cgroup;
+use crate::sys::socket::{self, AtOnce};
+use crate::sys::{Errno, fd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const RECORD: &[u8] = b"record";
+const GATE: &[u8] = b"gate";
+
+/// The files of a container's directory, found from that directory or from the one of all.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Name of the container.
+    pub id: &'a ContainerId,
+    root: &'a Path,
+    base: BorrowedFd<'a>,
+    base_is: Base,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Base {
+    /// The directory of all containers.
+    Root,
+    /// The container's.
+    Own {
+        /// Whether this command works on the container.
+        holds_lock: bool,
+    },
+}
+
+impl<'a> View<'a> {
+    /// Of a container's open directory.
+    pub(super) fn of_directory(
+        dir: BorrowedFd<'a>,
+        root: &'a Path,
+        id: &'a ContainerId,
+        holds_lock: bool,
+    ) -> Self {
+        Self { id, root, base: dir, base_is: Base::Own { holds_lock } }
+    }
+
+    /// Of a container in the open directory of all, which nobody else can go into.
+    pub(super) fn below(dir: BorrowedFd<'a>, root: &'a Path, id: &'a ContainerId) -> Self {
+        Self { id, root, base: dir, base_is: Base::Root }
+    }
+
+    /// Whether another command is changing the container right now. Asking leaves no lock
+    /// behind, and gives none back that this command holds.
+    pub fn is_locked(&self) -> bool {
+        if self.base_is == (Base::Own { holds_lock: true }) {
+            return false;
+        }
+        // Through a description of its own, so that closing it takes the answer back.
+        let flags = fd::O_RDONLY | fd::O_DIRECTORY | fd::O_NOFOLLOW;
+        let probe =
+            self.within(b".").and_then(|dir| fd::openat(self.base, dir.as_c_str(), flags, 0));
+        probe.is_ok_and(|probe| fd::try_lock(probe.as_fd()) == Err(Errno::EWOULDBLOCK))
+    }
+
+    /// The record; `None` when the container's creation has not come that far.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is no such container (any more), [`Error::File`] when the
+    /// record cannot be read, [`Error::Damaged`] when it makes no sense.
+    pub fn record(&self) -> Result<Option<Record>, Error> {
+        let file = match self.open_record() {
+            Ok(file) => file,
+            Err(Errno::ENOENT) => return self.expect_directory().map(|()| None),
+            Err(source) => return Err(self.failed("open", "record")(source)),
+        };
+        let failed = || self.failed("read", "record");
+        let stat = fd::fstat(file.as_fd()).map_err(failed())?;
+        let text = read_all(&file).map_err(failed())?;
+        // Checked once, and not again for each of its strings.
+        let text = std::str::from_utf8(&text).map_err(|e| self.damaged(e.to_string()))?;
+        let record: Record = serde_json::from_str(text).map_err(|e| self.damaged(e.to_string()))?;
+        Ok(Some(Record { past_gate: stat.mode & 0o777 == PAST_GATE, ..record }))
+    }
+
+    /// What can still be understood of a damaged record, member by member; `None` when its cgroup
+    /// is not among that.
+    pub fn salvage(&self) -> Option<Record> {
+        record::salvage(&read_all(&self.open_record().ok()?).ok()?)
+    }
+
+    /// The status, and a pidfd of the first process while it lives. The kernel is asked; the
+    /// record only tells whom to ask for.
+    ///
+    /// # Errors
+    /// Those of asking.
+    pub fn status(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>), Error> {
+        let Some((record, init)) = record.and_then(|record| Some((record, record.init?))) else {
+            let status = if self.is_locked() { Status::Creating } else { Status::Stopped };
+            return Ok((status, None));
+        };
+        let found = init.identity.find(init.pid);
+        let found = found.map_err(self.failed("look for the process in", "record"))?;
+        // Numbers and identities begin anew with each boot.
+        let Some(pidfd) = found.filter(|_| record.is_of_this_boot()) else {
+            return Ok((Status::Stopped, None));
+        };
+        // Before the gate is asked: who is frozen behind it does not answer.
+        let frozen = cgroup::is_frozen(&record.cgroup)
+            .map_err(|source| Error::Paused { id: self.id.clone(), source: Box::new(source) })?;
+        if frozen {
+            return Ok((Status::Paused, Some(pidfd)));
+        }
+        // A start that was killed has not written down that it went through: whether init still
+        // listens behind the gate is the truth.
+        if !record.past_gate && self.is_waited_at_gate()? {
+            return Ok((Status::Created, Some(pidfd)));
+        }
+        Ok((Status::Running, Some(pidfd)))
+    }
+
+    /// Whether somebody waits behind the gate, without going through it.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn is_waited_at_gate(&self) -> Result<bool, Error> {
+        // Where there is a queue, somebody waits.
+        Ok(!matches!(self.ask_at_gate()?, AtOnce::Nobody))
+    }
+
+    pub(super) fn ask_at_gate(&self) -> Result<AtOnce, Error> {
+        self.gate_path()
+            .and_then(|path| socket::connect_at_once(path.as_c_str()))
+            .map_err(self.failed("connect to", "gate"))
+    }
+
+    /// A path short enough for a socket address, whatever the length of the root's.
+    pub(super) fn gate_path(&self) -> Result<fd::PathBuffer, Errno> {
+        let mut path = fd::proc_path(self.base)?;
+        path.push(b"/")?;
+        path.push(self.within(GATE)?.as_bytes())?;
+        Ok(path)
+    }
+
+    pub(super) fn failed(
+        self,
+        action: &'static str,
+        name: &'a str,
+    ) -> impl FnOnce(Errno) -> Error + use<'a> {
+        move |source| Error::File { action, path: self.path().join(name), source }
+    }
+
+    pub(super) fn damaged(&self, cause: String) -> Error {
+        Error::Damaged { path: self.path().join("record"), cause }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.root.join(self.id)
+    }
+
+    fn open_record(&self) -> Result<OwnedFd, Errno> {
+        let flags = fd::O_RDONLY | fd::O_NOFOLLOW | fd::O_NONBLOCK;
+        fd::openat(self.base, self.within(RECORD)?.as_c_str(), flags, 0)
+    }
+
+    /// A directory without a record may be one that was removed meanwhile.
+    fn expect_directory(&self) -> Result<(), Error> {
+        match fd::lstat_at(fd::cwd(), &c_path(&self.path())) {
+            Ok(_) => Ok(()),
+            Err(Errno::ENOENT) => Err(Error::Missing { id: self.id.clone() }),
+            Err(source) => Err(Error::File { action: "look for", path: self.path(), source }),
+        }
+    }
+
+    /// The path of a file of the container's directory from the open one.
+    fn within(&self, name: &[u8]) -> Result<fd::PathBuffer, Errno> {
+        match self.base_is {
+            Base::Root => fd::PathBuffer::join(&[self.id.as_str().as_bytes(), b"/", name]),
+            Base::Own { .. } => fd::PathBuffer::join(&[name]),
+        }
+    }
+}
