@@ -7,6 +7,7 @@ mod resctrl;
 use crate::sys::{Errno, cred, fd, process};
 use cgroup::{CgroupFacts, Own};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// The facts.
 #[derive(Clone, Debug)]
@@ -109,8 +110,13 @@ pub fn is_root() -> bool {
     process::geteuid() == 0 && outer_uid().is_none()
 }
 
-/// Whom root of this user namespace is outside of it; none in the first one.
+/// Whom root of this user namespace is outside of it; none in the first one. It is asked once.
 pub fn outer_uid() -> Option<u32> {
+    static OUTER: OnceLock<Option<u32>> = OnceLock::new();
+    *OUTER.get_or_init(ask_for_outer_uid)
+}
+
+fn ask_for_outer_uid() -> Option<u32> {
     let own = fd::stat_at(fd::cwd(), c"/proc/self/ns/user").ok()?;
     if own.ino == FIRST_USER_NAMESPACE {
         return None;

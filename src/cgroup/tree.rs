@@ -4,6 +4,7 @@
 use super::events::{Waited, poll_until};
 use super::{DirRecord, Error, Survivor, processes};
 use crate::plan::cgroup::path::{CgroupPath, c_string};
+pub(super) use crate::sys::fd::{read_file, read_value};
 use crate::sys::{self, Errno, fd, notify};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -68,10 +69,8 @@ impl Tree {
 
     pub(super) fn open_mount(&self) -> Result<OwnedFd, Error> {
         let path = &self.record.mount;
-        fd::PathBuffer::join(&[path.as_os_str().as_encoded_bytes()])
-            .and_then(|path| {
-                fd::openat(fd::cwd(), path.as_c_str(), fd::O_PATH | fd::O_DIRECTORY, 0)
-            })
+        let open = |path: &CStr| fd::openat(fd::cwd(), path, fd::O_PATH | fd::O_DIRECTORY, 0);
+        fd::with_path(&[path.as_os_str().as_encoded_bytes()], open)
             .map_err(|errno| Error::Open { path: path.clone(), errno })
     }
 
@@ -280,38 +279,6 @@ pub(super) fn kill_each(dir: BorrowedFd<'_>) -> Result<usize, Errno> {
         processes::kill(*pid)?;
     }
     Ok(pids.len())
-}
-
-/// A whole file of a cgroup.
-pub(super) fn read_file(dir: BorrowedFd<'_>, name: &CStr) -> Result<String, Errno> {
-    read_to_end(dir, name, |len| len == 0)
-}
-
-/// A file of a cgroup that holds one value or line: it comes whole, so that a part of the room for
-/// it is left over at its end only. Files with a line for each of many things, as `cgroup.procs`,
-/// come in pieces.
-pub(super) fn read_value(dir: BorrowedFd<'_>, name: &CStr) -> Result<String, Errno> {
-    read_to_end(dir, name, |len| len < BLOCK)
-}
-
-const BLOCK: usize = 4096;
-
-/// A file up to the first read that `is_last` says is the last.
-fn read_to_end(
-    dir: BorrowedFd<'_>,
-    name: &CStr,
-    is_last: impl Fn(usize) -> bool,
-) -> Result<String, Errno> {
-    let file = fd::openat(dir, name, fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
-    let mut text = Vec::new();
-    let mut buf = [0; BLOCK];
-    loop {
-        let len = fd::read(file.as_fd(), &mut buf)?;
-        text.extend_from_slice(&buf[..len]);
-        if is_last(len) {
-            return String::from_utf8(text).map_err(|_| Errno::EILSEQ);
-        }
-    }
 }
 
 /// One write to a file of a cgroup that must be there.

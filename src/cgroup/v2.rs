@@ -11,6 +11,7 @@ use super::{
 use crate::plan::cgroup::path::{CgroupPath, c_string};
 use crate::plan::cgroup::{CgroupPlan, Devices, Present, Write};
 use crate::sys::{Errno, errno_of, fd};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -359,7 +360,7 @@ impl Unified {
 
     pub(super) fn present(&self) -> Result<Present, Error> {
         let dir = self.tree.require()?;
-        let read = |name: &std::ffi::CStr| match read_file(dir.as_fd(), name) {
+        let read = |name: &CStr| match read_file(dir.as_fd(), name) {
             Ok(text) => Ok(Some(text)),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => {
@@ -416,9 +417,13 @@ pub(super) fn is_frozen(record: &DirRecord) -> Result<bool, Error> {
     let file = "cgroup.freeze";
     let mount = record.mount.as_os_str().as_encoded_bytes();
     let parts = [mount, b"/", record.path.as_str().as_bytes(), b"/", file.as_bytes()];
-    let text = fd::PathBuffer::join(&parts).and_then(|path| read_value(fd::cwd(), path.as_c_str()));
-    match text {
-        Ok(text) => Ok(text.trim() == "1"),
+    let is_one = |path: &CStr| {
+        let file = fd::openat(fd::cwd(), path, fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
+        let mut value = [0; 8];
+        fd::read(file.as_fd(), &mut value).map(|len| value[..len].starts_with(b"1"))
+    };
+    match fd::with_path(&parts, is_one) {
+        Ok(frozen) => Ok(frozen),
         Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
         Err(errno) => {
             let path = record.mount.join(record.path.as_str()).join(file);

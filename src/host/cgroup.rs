@@ -2,7 +2,6 @@
 
 use super::mountinfo::{Mount, mounts};
 use crate::sys::{Errno, errno_of, fd};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// Where every distribution mounts cgroups.
@@ -113,16 +112,15 @@ impl CgroupFacts {
 }
 
 fn unified(mount: &Path, own: Option<String>) -> Result<Unified, Error> {
-    let controllers = read(&mount.join("cgroup.controllers"))?;
+    let name = [mount.as_os_str().as_encoded_bytes(), b"/cgroup.controllers"];
+    let controllers = fd::with_path(&name, |path| fd::read_value(fd::cwd(), path))
+        .map_err(|errno| Error::Read { path: mount.join("cgroup.controllers"), errno })?;
     let controllers = controllers.split_ascii_whitespace().map(str::to_owned).collect();
     Ok(Unified { mount: mount.to_owned(), controllers, own })
 }
 
 fn is_cgroup2(path: &Path) -> bool {
-    let flags = fd::O_PATH | fd::O_DIRECTORY;
-    fd::PathBuffer::join(&[path.as_os_str().as_encoded_bytes()])
-        .and_then(|path| fd::openat(fd::cwd(), path.as_c_str(), flags, 0))
-        .and_then(|dir| fd::fs_magic(dir.as_fd()))
+    fd::with_path(&[path.as_os_str().as_encoded_bytes()], fd::fs_magic_of)
         .is_ok_and(|magic| magic == fd::CGROUP2_SUPER_MAGIC)
 }
 

@@ -405,9 +405,9 @@ fn make(
     }
     wish.timing.done(Phase::State);
     let readiness = match wish.until {
-        Until::Started => entry.listen_for_readiness()?,
-        // Whoever starts the program listens.
-        Until::Created => None,
+        Until::Started if plan.readiness.is_some() => entry.listen_for_readiness()?,
+        // Where there is something to listen for, whoever starts the program does.
+        Until::Started | Until::Created => None,
     };
     // On failure it has undone its own work, and what is there then belongs to somebody else.
     let mut cgroup = manager.prepare_without_rules()?;

@@ -2,11 +2,12 @@
 //!
 //! A process of ours that enters a container can be reached there as /proc/PID/exe. Through that
 //! link the file could be written once the process has gone on, so before a process enters a
-//! container, this one executes itself again from a place that can never be written.
+//! container, this one moves to a place that can never be written. [`crate::sys::entry`] does so
+//! before anything else, by mapping itself anew; what is here executes the program again.
 
 use crate::sys::mount::{self, AttrChange, Reach, attr};
 use crate::sys::process::{StringArray, execve_fd, geteuid};
-use crate::sys::{Errno, errno_of, fd};
+use crate::sys::{Errno, entry, errno_of, fd};
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -31,7 +32,7 @@ pub struct Error {
 /// # Errors
 /// When neither can be made.
 pub fn ensure() -> Result<(), Error> {
-    if is_out_of_reach() {
+    if entry::is_sealed() || is_out_of_reach() {
         return Ok(());
     }
     let sealed = read_only_bind().or_else(|_| sealed_copy());

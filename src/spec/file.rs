@@ -1,5 +1,7 @@
 //! Reading config.json without being held up by what lies in its place.
 
+use crate::sys::fd;
+use std::ffi::CStr;
 use std::fs::{self, File, FileType};
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
@@ -45,8 +47,9 @@ pub fn bundle_fault(bundle: &Path) -> Option<Error> {
 /// Opening a fifo would wait for its writer, and opening a device can do anything; O_NONBLOCK
 /// avoids both.
 fn open(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    fs::OpenOptions::new().read(true).custom_flags(crate::sys::fd::O_NONBLOCK).open(path)
+    let flags = fd::O_RDONLY | fd::O_NONBLOCK;
+    let open = |path: &CStr| fd::openat(fd::cwd(), path, flags, 0);
+    Ok(fd::with_path(&[path.as_os_str().as_encoded_bytes()], open)?.into())
 }
 
 fn kind(file_type: FileType) -> &'static str {

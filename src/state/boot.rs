@@ -1,15 +1,17 @@
 //! Which boot a record is of.
 
 use super::Record;
+use crate::sys::fd;
+use std::ffi::CStr;
 use std::sync::OnceLock;
 
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const BOOT_ID: &CStr = c"/proc/sys/kernel/random/boot_id";
 
 /// What the kernel calls the present boot (random(4)); none where it does not tell. It is asked
 /// once.
 pub fn id() -> Option<&'static str> {
     static ID: OnceLock<Option<String>> = OnceLock::new();
-    let ask = || std::fs::read_to_string(BOOT_ID).ok().map(|text| text.trim().to_owned());
+    let ask = || fd::read_value(fd::cwd(), BOOT_ID).ok().map(|text| text.trim().to_owned());
     ID.get_or_init(ask).as_deref()
 }
 

@@ -181,7 +181,9 @@ impl Store {
             Err(Errno::EEXIST) => return Err(Error::Exists { id: id.clone() }),
             Err(source) => return Err(self.root_error("write to", source)),
         }
-        let locked = self.open(id).and_then(|entry| entry.lock(LOOK).map(|()| entry));
+        let locked = self
+            .open_at(root.as_fd(), &name, id, process::geteuid())
+            .and_then(|entry| entry.lock(LOOK).map(|()| entry));
         locked.inspect_err(|error| {
             if !matches!(error, Error::Missing { .. }) {
                 // Nobody would own what was just made.

@@ -4,6 +4,7 @@ use super::{ContainerId, Error, PAST_GATE, Record, Status, c_path, read_all, rec
 use crate::cgroup;
 use crate::sys::socket::{self, AtOnce};
 use crate::sys::{Errno, fd};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -55,8 +56,7 @@ impl<'a> View<'a> {
         }
         // Through a description of its own, so that closing it takes the answer back.
         let flags = fd::O_RDONLY | fd::O_DIRECTORY | fd::O_NOFOLLOW;
-        let probe =
-            self.within(b".").and_then(|dir| fd::openat(self.base, dir.as_c_str(), flags, 0));
+        let probe = self.within(b".", |dir| fd::openat(self.base, dir, flags, 0));
         probe.is_ok_and(|probe| fd::try_lock(probe.as_fd()) == Err(Errno::EWOULDBLOCK))
     }
 
@@ -135,7 +135,7 @@ impl<'a> View<'a> {
     pub(super) fn gate_path(&self) -> Result<fd::PathBuffer, Errno> {
         let mut path = fd::proc_path(self.base)?;
         path.push(b"/")?;
-        path.push(self.within(GATE)?.as_bytes())?;
+        self.within(GATE, |gate| path.push(gate.to_bytes()))?;
         Ok(path)
     }
 
@@ -157,7 +157,7 @@ impl<'a> View<'a> {
 
     fn open_record(&self) -> Result<OwnedFd, Errno> {
         let flags = fd::O_RDONLY | fd::O_NOFOLLOW | fd::O_NONBLOCK;
-        fd::openat(self.base, self.within(RECORD)?.as_c_str(), flags, 0)
+        self.within(RECORD, |record| fd::openat(self.base, record, flags, 0))
     }
 
     /// A directory without a record may be one that was removed meanwhile.
@@ -169,11 +169,15 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The path of a file of the container's directory from the open one.
-    fn within(&self, name: &[u8]) -> Result<fd::PathBuffer, Errno> {
+    /// Makes a call with the path of a file of the container's directory from the open one.
+    fn within<T>(
+        &self,
+        name: &[u8],
+        call: impl FnOnce(&CStr) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         match self.base_is {
-            Base::Root => fd::PathBuffer::join(&[self.id.as_str().as_bytes(), b"/", name]),
-            Base::Own { .. } => fd::PathBuffer::join(&[name]),
+            Base::Root => fd::with_path(&[self.id.as_str().as_bytes(), b"/", name], call),
+            Base::Own { .. } => fd::with_path(&[name], call),
         }
     }
 }

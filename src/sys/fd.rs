@@ -2,6 +2,7 @@
 
 use super::{Errno, Result, check, retry};
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub use libc::{
@@ -199,6 +200,19 @@ pub fn fs_magic(fd: BorrowedFd<'_>) -> Result<i64> {
     let mut st: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: `st` is valid for writes during the call.
     check(unsafe { libc::fstatfs(fd.as_raw_fd(), &raw mut st) }.into())?;
+    #[allow(clippy::unnecessary_cast)] // the type of this field differs between architectures
+    Ok(st.f_type as i64)
+}
+
+/// As [`fs_magic`], by a path.
+///
+/// # Errors
+/// Those of statfs(2).
+pub fn fs_magic_of(path: &CStr) -> Result<i64> {
+    // SAFETY: statfs is plain data for which all zeroes is valid.
+    let mut st: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `path` is NUL-terminated, and `st` is valid for writes during the call.
+    check(unsafe { libc::statfs(path.as_ptr(), &raw mut st) }.into())?;
     #[allow(clippy::unnecessary_cast)] // the type of this field differs between architectures
     Ok(st.f_type as i64)
 }
@@ -740,23 +754,33 @@ impl Decimal {
 }
 
 /// A NUL-terminated path put together on the stack.
+pub type PathBuffer = TextBuffer<{ libc::PATH_MAX as usize }>;
+
+/// One component of a path, which file systems bound to `NAME_MAX` bytes.
+pub type NameBuffer = TextBuffer<256>;
+
+/// NUL-terminated text on the stack, of less than `N` bytes.
 #[derive(Clone, Copy)]
-pub struct PathBuffer {
-    buf: [u8; libc::PATH_MAX as usize],
+pub struct TextBuffer<const N: usize> {
+    /// Bytes up to and including the one at `len`, which is NUL, are initialised. Not all of it:
+    /// clearing as much takes longer than many a call that gets the path.
+    buf: [MaybeUninit<u8>; N],
     len: usize,
 }
 
-impl Default for PathBuffer {
+impl<const N: usize> Default for TextBuffer<N> {
     fn default() -> Self {
-        Self { buf: [0; libc::PATH_MAX as usize], len: 0 }
+        let mut buf = [MaybeUninit::uninit(); N];
+        buf[0] = MaybeUninit::new(0);
+        Self { buf, len: 0 }
     }
 }
 
-impl PathBuffer {
+impl<const N: usize> TextBuffer<N> {
     /// The parts one after another.
     ///
     /// # Errors
-    /// `ENAMETOOLONG` beyond `PATH_MAX`, `EINVAL` for an embedded NUL.
+    /// `ENAMETOOLONG` for what does not fit, `EINVAL` for an embedded NUL.
     pub fn join(parts: &[&[u8]]) -> Result<Self> {
         let mut path = Self::default();
         for part in parts {
@@ -768,7 +792,7 @@ impl PathBuffer {
     /// Appends bytes.
     ///
     /// # Errors
-    /// As [`PathBuffer::join`].
+    /// As [`TextBuffer::join`].
     pub fn push(&mut self, part: &[u8]) -> Result<()> {
         if part.contains(&0) {
             return Err(Errno::EINVAL);
@@ -777,36 +801,93 @@ impl PathBuffer {
         if end >= self.buf.len() {
             return Err(Errno::ENAMETOOLONG);
         }
-        self.buf[self.len..end].copy_from_slice(part);
-        self.buf[end] = 0;
-        self.len = end;
+        self.buf[self.len..end].write_copy_of_slice(part);
+        self.end_at(end);
         Ok(())
     }
 
     /// Shortens to `len` bytes.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len {
-            self.len = len;
-            self.buf[len] = 0;
+            self.end_at(len);
         }
+    }
+
+    /// Of `len` bytes all are initialised.
+    fn end_at(&mut self, len: usize) {
+        self.buf[len] = MaybeUninit::new(0);
+        self.len = len;
     }
 
     /// The bytes without the NUL.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.buf[..self.len]
+        self.as_c_str().to_bytes()
     }
 
     /// The bytes as a C string.
     pub fn as_c_str(&self) -> &CStr {
+        // SAFETY: bytes up to and including the one at `len` are initialised.
+        let bytes = unsafe { self.buf[..=self.len].assume_init_ref() };
         // `push` refuses NUL bytes and keeps the terminator, so this never takes the fallback.
-        CStr::from_bytes_with_nul(&self.buf[..=self.len]).unwrap_or(c"")
+        CStr::from_bytes_with_nul(bytes).unwrap_or(c"")
+    }
+}
+
+/// Makes a call with the parts, one after another, as its path. The path is put together where it
+/// stays: moving one costs as much as many a call.
+///
+/// # Errors
+/// Those of [`TextBuffer::push`] and of the call.
+pub fn with_path<T>(parts: &[&[u8]], call: impl FnOnce(&CStr) -> Result<T>) -> Result<T> {
+    let mut path = PathBuffer::default();
+    for part in parts {
+        path.push(part)?;
+    }
+    call(path.as_c_str())
+}
+
+/// The text of a file of procfs, sysfs or cgroupfs that may come in pieces, as one with a line for
+/// each of many things.
+///
+/// # Errors
+/// Those of openat(2) and read(2); `EILSEQ` for text that is not UTF-8.
+pub fn read_file(dir: BorrowedFd<'_>, path: &CStr) -> Result<String> {
+    read_to_end(dir, path, |len| len == 0)
+}
+
+/// As [`read_file`], of a file that holds one value or line: it comes whole, so that a part of the
+/// room for it is left over at its end only.
+///
+/// # Errors
+/// Those of [`read_file`].
+pub fn read_value(dir: BorrowedFd<'_>, path: &CStr) -> Result<String> {
+    read_to_end(dir, path, |len| len < BLOCK)
+}
+
+const BLOCK: usize = 4096;
+
+/// A file up to the first read that `is_last` says is the last.
+fn read_to_end(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    is_last: impl Fn(usize) -> bool,
+) -> Result<String> {
+    let file = openat(dir, path, O_RDONLY | O_NOFOLLOW, 0)?;
+    let mut text = Vec::new();
+    let mut buf = [0; BLOCK];
+    loop {
+        let len = read(file.as_fd(), &mut buf)?;
+        text.extend_from_slice(&buf[..len]);
+        if is_last(len) {
+            return String::from_utf8(text).map_err(|_| Errno::EILSEQ);
+        }
     }
 }
 
 /// `/proc/self/fd/N`: the name by which path-based calls reach an open descriptor.
 ///
 /// # Errors
-/// None in practice; see [`PathBuffer::join`].
+/// None in practice; see [`TextBuffer::join`].
 pub fn proc_path(fd: impl AsFd) -> Result<PathBuffer> {
     let number = Decimal::new(fd.as_fd().as_raw_fd() as u64);
     PathBuffer::join(&[b"/proc/self/fd/", number.as_bytes()])

@@ -25,6 +25,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod thread;
 pub mod tty;
 
 pub use nix::errno::Errno;

@@ -5,9 +5,10 @@
 //! them (an absolute one starts at the container's root, `..` stops there); magic links of
 //! procfs never are.
 
-use super::fd::{self, PathBuffer, Stat};
+use super::fd::{self, NameBuffer, PathBuffer, Stat};
 use super::{Errno, Result};
 use std::ffi::CStr;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// As many symbolic links as the kernel follows in one path (path_resolution(7)).
@@ -42,7 +43,19 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<Own
 /// Those of openat2(2) and mkdirat(2); `ELOOP` after 40 links.
 pub fn open_or_create(root: BorrowedFd<'_>, path: &CStr, missing: Missing) -> Result<OwnedFd> {
     match open_in_root(root, path, 0) {
-        Err(Errno::ENOENT) => Walk::new(root, path)?.run(missing),
+        Err(Errno::ENOENT) => {
+            let mut walk = Walk {
+                root,
+                here: Walk::reopen(root, c"/")?,
+                done: PathBuffer::default(),
+                rest: PathBuffer::default(),
+                at: 0,
+                links: 0,
+            };
+            walk.rest.push(path.to_bytes())?;
+            walk.run(missing)?;
+            Ok(walk.here)
+        }
         other => other,
     }
 }
@@ -59,8 +72,8 @@ pub fn open_parent<'p>(root: BorrowedFd<'_>, path: &'p CStr) -> Result<(OwnedFd,
     if matches!(name.to_bytes(), b"" | b"." | b"..") {
         return Err(Errno::EINVAL);
     }
-    let parent = PathBuffer::join(&[b"/", &path.to_bytes()[..start]])?;
-    let dir = open_or_create(root, parent.as_c_str(), Missing::Directory)?;
+    let open = |parent: &CStr| open_or_create(root, parent, Missing::Directory);
+    let dir = fd::with_path(&[b"/", &path.to_bytes()[..start]], open)?;
     Ok((dir, name))
 }
 
@@ -72,52 +85,40 @@ struct Walk<'r> {
     here: OwnedFd,
     /// Path of `here` from the root, without links; only `..` needs it.
     done: PathBuffer,
-    /// What is still to be resolved.
+    /// What is to be resolved, of which the first `at` bytes have been.
     rest: PathBuffer,
+    at: usize,
     links: u32,
 }
 
 impl<'r> Walk<'r> {
-    fn new(root: BorrowedFd<'r>, path: &CStr) -> Result<Self> {
-        Ok(Self {
-            root,
-            here: Self::reopen(root, c"/")?,
-            done: PathBuffer::default(),
-            rest: PathBuffer::join(&[path.to_bytes()])?,
-            links: 0,
-        })
-    }
-
     fn reopen(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
         let resolve = fd::RESOLVE_IN_ROOT | fd::RESOLVE_NO_SYMLINKS;
         fd::openat2(root, path, fd::O_PATH | fd::O_DIRECTORY, 0, resolve)
     }
 
-    fn run(mut self, missing: Missing) -> Result<OwnedFd> {
-        loop {
-            let rest = self.rest;
-            let Some((component, after)) = split_first(rest.as_bytes()) else {
-                return Ok(self.here);
-            };
-            let last = split_first(after).is_none();
-            self.rest = PathBuffer::join(&[after])?;
-            match component {
+    fn run(&mut self, missing: Missing) -> Result<()> {
+        while let Some(place) = next_component(self.rest.as_bytes(), self.at) {
+            self.at = place.end;
+            let last = next_component(self.rest.as_bytes(), self.at).is_none();
+            match &self.rest.as_bytes()[place] {
                 b"." => {}
                 b".." => self.ascend()?,
                 name => {
-                    let name = PathBuffer::join(&[name])?;
+                    let name = NameBuffer::join(&[name])?;
                     let missing = if last { missing } else { Missing::Directory };
                     self.descend(name.as_c_str(), missing)?;
                 }
             }
         }
+        Ok(())
     }
 
     fn ascend(&mut self) -> Result<()> {
         let parent = self.done.as_bytes().iter().rposition(|&b| b == b'/').unwrap_or(0);
         self.done.truncate(parent);
-        let path = PathBuffer::join(&[b"/", self.done.as_bytes()])?;
-        self.here = Self::reopen(self.root, path.as_c_str())?;
+        let reopen = |path: &CStr| Self::reopen(self.root, path);
+        self.here = fd::with_path(&[b"/", self.done.as_bytes()], reopen)?;
         Ok(())
     }
 
@@ -171,19 +172,20 @@ impl<'r> Walk<'r> {
             self.done.truncate(0);
             self.here = Self::reopen(self.root, c"/")?;
         }
-        let mut rest = PathBuffer::join(&[target, b"/"])?;
-        rest.push(self.rest.as_bytes())?;
-        self.rest = rest;
+        let mut rest = PathBuffer::default();
+        for part in [target, b"/", &self.rest.as_bytes()[self.at..]] {
+            rest.push(part)?;
+        }
+        (self.rest, self.at) = (rest, 0);
         Ok(())
     }
 }
 
-/// The first component of a path and what follows it; `None` when only slashes are left.
-fn split_first(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    let start = path.iter().position(|&b| b != b'/')?;
-    let path = &path[start..];
-    let end = path.iter().position(|&b| b == b'/').unwrap_or(path.len());
-    Some((&path[..end], &path[end..]))
+/// Where the first component of a path is at or after a place; `None` when only slashes are left.
+fn next_component(path: &[u8], at: usize) -> Option<Range<usize>> {
+    let start = at + path[at..].iter().position(|&b| b != b'/')?;
+    let len = path[start..].iter().position(|&b| b == b'/').unwrap_or(path.len() - start);
+    Some(start..start + len)
 }
 
 #[cfg(test)]

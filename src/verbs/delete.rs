@@ -27,32 +27,47 @@ pub struct DeleteRequest {
 /// # Errors
 /// When it runs and `force` was not asked for, or something of it cannot be ended or removed.
 pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Result<(), Error> {
+    match context.store().open(&request.id) {
+        Err(state::Error::Missing { .. }) if request.force => Ok(()),
+        other => delete_found(context, &other?, request.force, warn),
+    }
+}
+
+/// Deletes the container that a directory is of, which is not locked. Another one that has its
+/// name by now is left alone.
+///
+/// # Errors
+/// As for [`delete`].
+pub(super) fn delete_found(
+    context: &Context,
+    entry: &Entry,
+    force: bool,
+    warn: Warn<'_>,
+) -> Result<(), Error> {
     let deadlines = context.deadlines;
-    let entry = match context.store().open(&request.id) {
-        Err(state::Error::Missing { .. }) if request.force => return Ok(()),
-        other => other?,
-    };
-    if request.force && entry.is_locked() {
+    let mut locked = entry.lock(if force { Duration::ZERO } else { deadlines.lock });
+    if force && matches!(locked, Err(state::Error::Busy { .. })) {
         // A start that waits for a hook ends with the process that it starts. A create has none
         // on record yet and is waited for.
         if let Ok(Some(record)) = entry.record() {
             end_init(&record, deadlines.end)?;
         }
+        locked = entry.lock(deadlines.lock);
     }
-    match entry.lock(deadlines.lock) {
-        Err(state::Error::Missing { .. }) if request.force => return Ok(()),
+    match locked {
+        Err(state::Error::Missing { .. }) if force => return Ok(()),
         other => other?,
     }
     let record = match entry.record() {
         // The name is given back in any case.
-        Err(state::Error::Damaged { path, cause }) if request.force => {
+        Err(state::Error::Damaged { path, cause }) if force => {
             warn(&format_args!("{}: damaged, {cause}", path.display()));
             let salvaged = entry.view().salvage();
             if salvaged.is_none() {
                 warn(&format_args!(
                     "nothing tells the cgroup of {id} any more: processes that are left may be in \
                      one named cloison-{id}",
-                    id = request.id
+                    id = entry.id
                 ));
             }
             salvaged
@@ -61,18 +76,18 @@ pub fn delete(context: &Context, request: &DeleteRequest, warn: Warn<'_>) -> Res
     };
     let status = match entry.status(record.as_ref()) {
         // What cannot be asked is found out by ending it.
-        Err(_) if request.force => Status::Stopped,
+        Err(_) if force => Status::Stopped,
         other => other?.0,
     };
-    if !request.force && matches!(status, Status::Running | Status::Paused) {
+    if !force && matches!(status, Status::Running | Status::Paused) {
         return Err(Error::status(format!(
             "cannot delete container {} that is not stopped: {}",
-            request.id,
+            entry.id,
             status.name()
         )));
     }
     context.timing.done(Phase::State);
-    destroy(context, &entry, record.as_ref(), warn)
+    destroy(context, entry, record.as_ref(), warn)
 }
 
 /// Ends every process, undoes everything on record, runs the poststop hooks, and removes the
@@ -88,10 +103,9 @@ pub(super) fn destroy(
         if record.is_of_this_boot() {
             let deadline = Instant::now() + deadlines.end;
             end_init(record, deadlines.end)?;
-            let manager = Manager::from_record(record.cgroup.clone())?;
-            manager.kill_all(deadline)?;
             timing.done(Phase::Kill);
-            manager.remove(deadline)?;
+            // Whoever is left is in the way of that, and killed.
+            Manager::from_record(record.cgroup.clone())?.remove(deadline)?;
             if let Some(class) = &record.resctrl {
                 resctrl::remove(class)?;
             }

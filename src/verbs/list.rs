@@ -10,6 +10,6 @@ use super::{Context, Error, StateReport, Warn};
 /// # Errors
 /// When the directory of all containers cannot be read.
 pub fn list(context: &Context, warn: Warn<'_>) -> Result<Vec<StateReport>, Error> {
-    let mut owners = Owners::default();
-    look_at_all(context, |view| report(view, &mut owners), warn)
+    let owners = Owners::default();
+    look_at_all(context, |view| report(view, &owners), warn)
 }

@@ -94,8 +94,7 @@ fn run_in_foreground(context: &Context, request: &RunRequest, warn: Warn<'_>) ->
     let exit = foreground.attend(attended, warn);
     context.timing.done(Phase::Program);
     if request.keep == Keep::Remove {
-        let request = super::DeleteRequest { id: create.id.clone(), force: true };
-        super::delete::delete(context, &request, warn)?;
+        super::delete::delete_found(context, &launched.entry, true, warn)?;
     }
     Ok(exit?.status())
 }

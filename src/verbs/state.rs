@@ -6,6 +6,7 @@ use crate::state::{Status, View};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// The state of runtime.md, with what engines read besides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,11 +38,11 @@ pub struct StateReport {
 /// # Errors
 /// When there is no such container, or its record cannot be read.
 pub fn state(context: &Context, id: &ContainerId) -> Result<StateReport, Error> {
-    report(context.store().open(id)?.view(), &mut Owners::default())
+    report(context.store().open(id)?.view(), &Owners::default())
 }
 
 /// Tells the state of a container that is looked at.
-pub(super) fn report(view: View<'_>, owners: &mut Owners) -> Result<StateReport, Error> {
+pub(super) fn report(view: View<'_>, owners: &Owners) -> Result<StateReport, Error> {
     let record = view.record()?;
     let (status, _) = view.status(record.as_ref())?;
     let id = view.id.to_string();
@@ -78,18 +79,17 @@ pub(super) fn report(view: View<'_>, owners: &mut Owners) -> Result<StateReport,
 /// Names of users, each looked up once.
 #[derive(Default)]
 pub(super) struct Owners {
-    passwd: Option<String>,
+    passwd: OnceLock<String>,
 }
 
 impl Owners {
     /// The name of a user in the host's /etc/passwd; the number where there is none.
-    pub(super) fn name(&mut self, uid: u32) -> String {
+    pub(super) fn name(&self, uid: u32) -> String {
         if uid == 0 {
             return "root".to_owned();
         }
-        let passwd = self
-            .passwd
-            .get_or_insert_with(|| std::fs::read_to_string("/etc/passwd").unwrap_or_default());
+        let passwd =
+            self.passwd.get_or_init(|| std::fs::read_to_string("/etc/passwd").unwrap_or_default());
         let number = uid.to_string();
         let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number));
         line.and_then(|line| line.split(':').next()).map_or(number.clone(), str::to_owned)

@@ -33,6 +33,8 @@ tests![
     only_the_standard_streams_are_open,
     no_directory_of_the_host_is_open_in_init,
     the_runtime_cannot_be_written_through_init,
+    the_runtime_cannot_be_written_through_the_memory_of_init,
+    the_waiting_init_is_shown_as_it_was_called,
     the_runtime_is_not_run_for_the_container,
     passwd_may_be_anything,
     passwd_does_not_lead_outside,
@@ -418,9 +420,51 @@ fn the_runtime_cannot_be_written_through_init() -> Outcome {
     if (its.dev(), its.ino()) != (own.dev(), own.ino()) {
         return Ok(()); // a copy
     }
-    // Trying to write would only say that the binary is busy: other tests run it.
-    let flags = nix::sys::statvfs::fstatvfs(&held).expect("statvfs").flags();
-    assert!(flags.contains(nix::sys::statvfs::FsFlags::ST_RDONLY), "the binary can be written");
+    assert!(is_on_readonly_mount(&held), "the binary can be written");
+    Ok(())
+}
+
+/// Trying to write would only say that the binary is busy: other tests run it.
+fn is_on_readonly_mount(file: &fs::File) -> bool {
+    let flags = nix::sys::statvfs::fstatvfs(file).expect("statvfs").flags();
+    flags.contains(nix::sys::statvfs::FsFlags::ST_RDONLY)
+}
+
+/// CVE-2019-5736: nor through /proc/PID/map_files, which leads to the same file.
+fn the_runtime_cannot_be_written_through_the_memory_of_init() -> Outcome {
+    needs::root()?;
+    needs::other_than("runc", "has its own memory mapped from its file")?;
+    needs::other_than("crun", "has its own memory mapped from its file")?;
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    let own = fs::metadata(runtime_path()).expect("stat");
+    let mut seen = 0;
+    for mapping in fs::read_dir(format!("/proc/{}/map_files", container.pid)).expect("mappings") {
+        let held = fs::File::open(mapping.expect("a mapping").path()).expect("open");
+        let its = held.metadata().expect("stat");
+        if (its.dev(), its.ino()) == (own.dev(), own.ino()) {
+            seen += 1;
+            assert!(is_on_readonly_mount(&held), "the binary can be written");
+        }
+    }
+    assert!(seen > 0, "the program is mapped from some file");
+    Ok(())
+}
+
+/// SEC-10 moves the program without executing it again: what ps(1) tells of it stays.
+fn the_waiting_init_is_shown_as_it_was_called() -> Outcome {
+    needs::root()?;
+    needs::other_than("runc", "names its init anew")?;
+    needs::other_than("crun", "names its init anew")?;
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    let of = |name: &str| fs::read(format!("/proc/{}/{name}", container.pid)).expect("read");
+    let words = of("cmdline");
+    let words: Vec<_> = words.split(|&byte| byte == 0).collect();
+    assert_eq!(words[0], runtime_path().as_os_str().as_encoded_bytes());
+    assert!(words.contains(&&b"create"[..]), "{words:?}");
+    assert_eq!(*words.last().expect("an end"), b"", "each word ends, and nothing follows");
+    let environ = of("environ");
+    let has_path = environ.split(|&byte| byte == 0).any(|entry| entry.starts_with(b"PATH="));
+    assert!(has_path, "{}", String::from_utf8_lossy(&environ));
     Ok(())
 }
 
