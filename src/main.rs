@@ -14,7 +14,7 @@ use cloison::cli;
 /// ([`cloison::sys::noalloc`]).
 #[cfg(not(debug_assertions))]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: cloison::sys::heap::Heap = cloison::sys::heap::Heap;
 
 /// Entry point, as the C library calls it.
 #[unsafe(no_mangle)]

@@ -348,6 +348,9 @@ const BPF_ALU64_MOV_X: u8 = 0xbf;
 const BPF_ALU64_MOV_K: u8 = 0xb7;
 const BPF_ALU64_AND_K: u8 = 0x57;
 const BPF_ALU64_RSH_K: u8 = 0x77;
+const BPF_ALU64_LSH_X: u8 = 0x6f;
+const BPF_JMP_JEQ_K: u8 = 0x15;
+const BPF_JMP_JGT_K: u8 = 0x25;
 const BPF_JMP_JNE_K: u8 = 0x55;
 const BPF_JMP_JSET_K: u8 = 0x45;
 const BPF_JMP_JA: u8 = 0x05;
@@ -362,6 +365,8 @@ const WANTED: u8 = 2;
 const KIND: u8 = 3;
 const MAJOR: u8 = 4;
 const MINOR: u8 = 5;
+/// A bit for the minor number.
+const BIT: u8 = 6;
 
 const DEV_BLOCK: i32 = 1;
 const DEV_CHAR: i32 = 2;
@@ -382,8 +387,9 @@ fn verdict(allow: bool) -> [Insn; 2] {
 ///
 /// The program walks the rules from the last to the first. An access that a deny rule covers
 /// ends it with 0; what an allow rule covers is taken off the wanted set, and an empty set ends it
-/// with 1. Neighbours that share a kind or a major number share its test: what the kernel takes to
-/// check a program grows with its tests (specs/70-budgets.md).
+/// with 1. Neighbours that share a kind or a major number share its test, and so do small minor
+/// numbers that lead to the same end: what the kernel takes to check a program grows with its tests
+/// (specs/70-budgets.md).
 pub fn compile(rules: &[Rule]) -> Vec<Insn> {
     let mut program = vec![
         load(WANTED, 0),
@@ -393,13 +399,31 @@ pub fn compile(rules: &[Rule]) -> Vec<Insn> {
         load(MAJOR, 4),
         load(MINOR, 8),
     ];
-    let last_first: Vec<Rule> = rules.iter().rev().copied().collect();
-    let body = by_kind(&last_first);
+    let body = by_kind(&last_first(rules));
     program.extend(body.code);
     if !body.ends {
         program.extend(verdict(false));
     }
     program
+}
+
+/// The rules from the last to the first, neighbours that say the same of both kinds as one.
+fn last_first(rules: &[Rule]) -> Vec<Rule> {
+    let mut list: Vec<Rule> = Vec::with_capacity(rules.len());
+    for rule in rules.iter().rev() {
+        match list.last_mut() {
+            Some(last) if is_other_half(last, rule) => last.kind = Kind::Any,
+            _ => list.push(*rule),
+        }
+    }
+    list
+}
+
+/// Whether two rules differ in their kind alone, and leave none out.
+fn is_other_half(one: &Rule, other: &Rule) -> bool {
+    let kinds = (one.kind, other.kind);
+    matches!(kinds, (Kind::Block, Kind::Char) | (Kind::Char, Kind::Block))
+        && *one == Rule { kind: one.kind, ..*other }
 }
 
 /// Some instructions.
@@ -422,6 +446,21 @@ impl Block {
             }
         }
         whole
+    }
+
+    /// Done only where the minor number is one of these, each below [`SMALL`].
+    fn only_if_one_of(self, minors: impl Iterator<Item = u32>) -> Self {
+        let mask = minors.fold(0_i32, |mask, minor| mask | 1 << minor);
+        let over = self.code.len() as i16;
+        let tests = [
+            // A shift by as much would mean nothing.
+            insn(BPF_JMP_JGT_K, MINOR, 0, 4 + over, SMALL as i32 - 1),
+            insn(BPF_ALU64_MOV_K, BIT, 0, 0, 1),
+            insn(BPF_ALU64_LSH_X, BIT, MINOR, 0, 0),
+            insn(BPF_ALU64_AND_K, BIT, 0, 0, mask),
+            insn(BPF_JMP_JEQ_K, BIT, 0, over, 0),
+        ];
+        Self { code: tests.into_iter().chain(self.code).collect(), ends: false }
     }
 
     /// Done only where the register has the value; anywhere without one.
@@ -450,9 +489,30 @@ fn by_kind(rules: &[Rule]) -> Block {
 
 fn by_major(rules: &[Rule]) -> Block {
     Block::sequence(rules.chunk_by(|a, b| a.major == b.major).map(|alike| {
-        let minors = alike.iter().map(|rule| decide(rule).only_if(MINOR, number_in(rule.minor)));
+        let minors = alike.chunk_by(lead_to_one_end).flat_map(by_minor);
         Block::sequence(minors).only_if(MAJOR, number_in(alike[0].major))
     }))
+}
+
+/// Minor numbers below this have a bit each in an immediate value, which is extended by its sign.
+const SMALL: u32 = 31;
+
+/// So many tests of their own take more than one for all.
+const WORTH_ONE_TEST: usize = 3;
+
+/// Whether two rules about all accesses to a device each decide the same.
+fn lead_to_one_end(a: &Rule, b: &Rule) -> bool {
+    let is_small = |rule: &Rule| rule.minor.is_some_and(|minor| minor < SMALL);
+    let ends = |rule: &Rule| rule.access == Access::ALL && is_small(rule);
+    a.allow == b.allow && ends(a) && ends(b)
+}
+
+fn by_minor(alike: &[Rule]) -> Vec<Block> {
+    if alike.len() >= WORTH_ONE_TEST {
+        let minors = alike.iter().filter_map(|rule| rule.minor);
+        return vec![decide(&alike[0]).only_if_one_of(minors)];
+    }
+    alike.iter().map(|rule| decide(rule).only_if(MINOR, number_in(rule.minor))).collect()
 }
 
 /// Numbers are at most i32::MAX, so the sign extension of the immediate changes nothing.
@@ -510,6 +570,9 @@ mod tests {
                 BPF_ALU64_MOV_K => regs[dst] = imm,
                 BPF_ALU64_AND_K => regs[dst] &= imm,
                 BPF_ALU64_RSH_K => regs[dst] >>= imm,
+                BPF_ALU64_LSH_X => regs[dst] <<= u32::try_from(regs[src]).unwrap(),
+                BPF_JMP_JEQ_K => jump = regs[dst] == imm,
+                BPF_JMP_JGT_K => jump = regs[dst] > imm,
                 BPF_JMP_JNE_K => jump = regs[dst] != imm,
                 BPF_JMP_JSET_K => jump = regs[dst] & imm != 0,
                 BPF_JMP_JA => jump = true,
@@ -553,6 +616,30 @@ mod tests {
                 access: Access::from_bits(access),
             },
         )
+    }
+
+    #[test]
+    fn small_minor_numbers_that_lead_to_one_end_share_a_test() {
+        let rule = |allow, minor| Rule {
+            allow,
+            ..Rule::allow(Kind::Char, Some(1), Some(minor), Access::ALL)
+        };
+        for allow in [true, false] {
+            let rest = Rule { allow: !allow, ..Rule::allow(Kind::Any, None, None, Access::ALL) };
+            let mut rules = vec![rest];
+            rules.extend([0, 3, 5, 30, 31, 64].map(|minor| rule(allow, minor)));
+            let program = compile(&rules);
+            for minor in (0..200).chain([i32::MAX as u32, u32::MAX]) {
+                for (kind, major) in [(Kind::Char, 1), (Kind::Char, 2), (Kind::Block, 1)] {
+                    assert_eq!(
+                        run(&program, kind, major, minor, Access::READ),
+                        evaluate(&rules, kind, major, minor, Access::READ),
+                        "{kind:?} {major}:{minor}"
+                    );
+                }
+            }
+        }
+        assert_eq!(compile(&resolve(&[]).unwrap()).len(), 31, "the default rules");
     }
 
     proptest! {

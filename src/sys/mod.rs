@@ -12,6 +12,7 @@ pub mod cred;
 #[cfg(target_arch = "x86_64")]
 pub mod entry;
 pub mod fd;
+pub mod heap;
 pub mod keyring;
 pub mod mount;
 pub mod net;

@@ -35,7 +35,7 @@ pub fn most_in_use<T>(work: impl FnOnce() -> T) -> (T, usize) {
 #[cfg(debug_assertions)]
 mod guard {
     use super::{Ordering, STEP};
-    use dlmalloc::GlobalDlmalloc;
+    use super::super::heap::Heap;
     use std::alloc::{GlobalAlloc, Layout};
     use std::cell::Cell;
 
@@ -83,13 +83,13 @@ mod guard {
             check();
             count(layout.size().cast_signed());
             // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-            unsafe { GlobalDlmalloc.alloc(layout) }
+            unsafe { Heap.alloc(layout) }
         }
 
         unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
             count(-layout.size().cast_signed());
             // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`.
-            unsafe { GlobalDlmalloc.dealloc(ptr, layout) }
+            unsafe { Heap.dealloc(ptr, layout) }
         }
     }
 
