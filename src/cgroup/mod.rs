@@ -27,6 +27,7 @@ pub use dbus::Error as BusError;
 pub use error::{Error, Hint};
 pub use oom::Watch;
 pub use processes::Survivor;
+pub use record::Glance;
 pub use stats::Stats;
 pub use systemd::ServiceManager;
 
@@ -388,7 +389,7 @@ impl Manager {
         match &self.kind {
             Kind::Disabled => Ok(false),
             Kind::Unified(unified) | Kind::Scope(systemd::Unit { unified, .. }) => {
-                v2::is_frozen(unified.record())
+                unified.is_frozen()
             }
             #[cfg(feature = "cgroup-v1")]
             Kind::Legacy(legacy) => legacy.is_frozen(),
@@ -516,7 +517,9 @@ impl Manager {
 pub fn is_frozen(record: &CgroupRecord) -> Result<bool, Error> {
     match record {
         CgroupRecord::Disabled => Ok(false),
-        CgroupRecord::Unified(dir) | CgroupRecord::Systemd { dir, .. } => v2::is_frozen(dir),
+        CgroupRecord::Unified(dir) | CgroupRecord::Systemd { dir, .. } => {
+            v2::is_frozen(&dir.mount, dir.path.as_str())
+        }
         CgroupRecord::Legacy { .. } => Manager::from_record(record.clone())?.is_frozen(),
     }
 }

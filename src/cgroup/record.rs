@@ -1,13 +1,46 @@
 //! Reading a [`CgroupRecord`].
 
-use super::{CgroupRecord, DirRecord, LegacyRecord};
+use super::{CgroupRecord, DirRecord, Error, LegacyRecord, Manager, v2};
 use crate::plan::cgroup::path::CgroupPath;
 use crate::plan::cgroup::scope::Bus;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// A cgroup on record, as far as it takes to ask whether it is frozen. Text is borrowed from that
+/// of the record, where nothing in it is escaped.
+#[derive(Debug, Deserialize)]
+pub struct Glance<'t> {
+    manager: Name,
+    #[serde(borrow, default)]
+    mount: Cow<'t, str>,
+    #[serde(borrow, default)]
+    path: Cow<'t, str>,
+    #[serde(default)]
+    dirs: Vec<LegacyRecord>,
+    #[serde(default)]
+    unified: Option<DirRecord>,
+}
+
+impl Glance<'_> {
+    /// As [`Manager::is_frozen`].
+    ///
+    /// # Errors
+    /// Its state cannot be read; the build lacks the manager.
+    pub fn is_frozen(&self) -> Result<bool, Error> {
+        match self.manager {
+            Name::Disabled => Ok(false),
+            Name::Unified | Name::Systemd => v2::is_frozen(Path::new(&*self.mount), &self.path),
+            Name::Legacy => {
+                let (dirs, unified) = (self.dirs.clone(), self.unified.clone());
+                Manager::from_record(CgroupRecord::Legacy { dirs, unified })?.is_frozen()
+            }
+        }
+    }
+}
 
 /// The members of every kind of record side by side. As an enum with a tag each would first be
-/// read as anything, and `list` reads a record of every container.
+/// read as anything.
 #[derive(Deserialize)]
 pub(super) struct Members {
     manager: Name,
@@ -20,7 +53,7 @@ pub(super) struct Members {
     unified: Option<DirRecord>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Name {
     Disabled,
@@ -78,6 +111,31 @@ mod tests {
             let text = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<CgroupRecord>(&text).unwrap(), record, "{text}");
         }
+    }
+
+    #[test]
+    fn a_glance_asks_the_cgroup_that_is_on_record() {
+        let mount = tempfile::tempdir().unwrap();
+        let file = mount.path().join("a\\x2d/b/cgroup.freeze");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let path = CgroupPath::new(r"a\x2d/b".as_ref()).unwrap();
+        let dir = DirRecord { mount: mount.path().to_owned(), path, kept: 1 };
+        let unit = CgroupRecord::Systemd {
+            unit: "a.scope".to_owned(),
+            bus: Bus::System,
+            dir: dir.clone(),
+        };
+        for record in [CgroupRecord::Unified(dir), unit] {
+            let text = serde_json::to_string(&record).unwrap();
+            for (value, frozen) in [("1\n", true), ("0\n", false)] {
+                std::fs::write(&file, value).unwrap();
+                let glance: Glance<'_> = serde_json::from_str(&text).unwrap();
+                assert_eq!(glance.is_frozen().unwrap(), frozen);
+                assert_eq!(super::super::is_frozen(&record).unwrap(), frozen);
+            }
+        }
+        let text = serde_json::to_string(&CgroupRecord::Disabled).unwrap();
+        assert!(!serde_json::from_str::<Glance<'_>>(&text).unwrap().is_frozen().unwrap());
     }
 
     #[test]

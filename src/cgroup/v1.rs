@@ -342,7 +342,7 @@ impl Legacy {
                 Some(_) => is_thawed(dir).map(|thawed| !thawed),
                 None => Ok(false),
             },
-            (None, Some(unified)) => super::v2::is_frozen(unified.record()),
+            (None, Some(unified)) => unified.is_frozen(),
             (None, None) => Ok(false),
         }
     }

@@ -72,6 +72,10 @@ impl Unified {
         &self.tree.record
     }
 
+    pub(super) fn is_frozen(&self) -> Result<bool, Error> {
+        is_frozen(&self.record().mount, self.record().path.as_str())
+    }
+
     #[cfg(feature = "cgroup-v1")]
     pub(super) fn path(&self) -> PathBuf {
         self.tree.path()
@@ -413,10 +417,10 @@ fn born(dir: OwnedFd) -> Prepared {
 }
 
 /// Whether a cgroup itself was frozen. By its whole path, as every look at a container asks.
-pub(super) fn is_frozen(record: &DirRecord) -> Result<bool, Error> {
+pub(super) fn is_frozen(mount: &Path, path: &str) -> Result<bool, Error> {
     let file = "cgroup.freeze";
-    let mount = record.mount.as_os_str().as_encoded_bytes();
-    let parts = [mount, b"/", record.path.as_str().as_bytes(), b"/", file.as_bytes()];
+    let top = mount.as_os_str().as_encoded_bytes();
+    let parts = [top, b"/", path.as_bytes(), b"/", file.as_bytes()];
     let is_one = |path: &CStr| {
         let file = fd::openat(fd::cwd(), path, fd::O_RDONLY | fd::O_NOFOLLOW, 0)?;
         let mut value = [0; 8];
@@ -425,10 +429,7 @@ pub(super) fn is_frozen(record: &DirRecord) -> Result<bool, Error> {
     match fd::with_path(&parts, is_one) {
         Ok(frozen) => Ok(frozen),
         Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
-        Err(errno) => {
-            let path = record.mount.join(record.path.as_str()).join(file);
-            Err(Error::Read { path, errno })
-        }
+        Err(errno) => Err(Error::Read { path: mount.join(path).join(file), errno }),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Which boot a record is of.
 
-use super::Record;
 use crate::sys::fd;
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -15,14 +14,8 @@ pub fn id() -> Option<&'static str> {
     ID.get_or_init(ask).as_deref()
 }
 
-impl Record {
-    /// Whether what the record names can still be there. After a reboot its numbers are those of
-    /// other processes, and its cgroup, should there be one of that name, is somebody else's.
-    pub fn is_of_this_boot(&self) -> bool {
-        match (&self.boot, id()) {
-            (Some(then), Some(now)) => then == now,
-            // Of a version that did not write it down, or nobody can tell.
-            _ => true,
-        }
-    }
+/// Whether a record is of the present boot, which names its own; nothing where it does not.
+pub fn is_present(named: &str) -> bool {
+    // A record of a version that did not write it down, or nobody can tell.
+    named.is_empty() || id().is_none_or(|present| present == named)
 }

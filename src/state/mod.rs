@@ -6,6 +6,7 @@
 //! made; and `gate`, the socket on which a created container waits to be started.
 
 mod boot;
+mod brief;
 mod cache;
 mod identity;
 mod kept;
@@ -14,6 +15,7 @@ mod record;
 mod status;
 mod view;
 
+pub use brief::{Brief, Signs};
 pub use cache::Cache;
 pub use identity::{EarlyEnd, Identity, end_before_program, is_ending};
 pub use readiness::readiness_directory;
@@ -373,7 +375,7 @@ impl Entry {
     /// # Errors
     /// Those of [`View::status`].
     pub fn status(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>), Error> {
-        self.view().status(record)
+        self.view().status(record.map(|record| record as &dyn Signs))
     }
 
     /// Puts a record in the place of the one before, or of none, at once (rename(2)): readers

@@ -3,6 +3,7 @@ use crate::cgroup::CgroupRecord;
 use crate::plan::namespaces::Kind;
 use crate::sys::process;
 use crate::sys::seccomp::SockFilter;
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
 fn store() -> (tempfile::TempDir, Store) {
@@ -81,6 +82,45 @@ fn a_record_comes_back_as_it_was_written() {
 }
 
 #[test]
+fn a_glance_tells_what_the_record_does() {
+    let (_dir, store) = store();
+    let entry = store.claim(&id("a")).unwrap();
+    assert!(entry.view().brief(|brief| Ok::<_, Error>(brief.is_none())).unwrap());
+    let cgroup = serde_json::from_value(serde_json::json!({
+        "manager": "systemd", "unit": "a.scope", "bus": "System",
+        "mount": "/cg", "path": "system-\\x2d.slice/ä\"b", "kept": 0,
+    }));
+    for record in [
+        record(),
+        living(Some("some boot")),
+        Record { past_gate: true, ..living(boot::id()) },
+        Record { bundle: "/with \"quotes\"\n".into(), created: String::new(), ..record() },
+        Record { cgroup: cgroup.unwrap(), annotations: BTreeMap::new(), owner: 7, ..record() },
+    ] {
+        entry.commit(&record).unwrap();
+        let told = |brief: Option<Brief<'_>>| {
+            let brief = brief.unwrap();
+            assert_eq!(brief.oci_version, record.oci_version);
+            assert_eq!(Path::new(&*brief.bundle), record.bundle);
+            assert_eq!(Path::new(&*brief.rootfs), record.rootfs);
+            assert_eq!(brief.created, record.created);
+            assert_eq!((brief.owner, &brief.annotations), (record.owner, &record.annotations));
+            let signs = |signs: &dyn Signs| {
+                (
+                    signs.init(),
+                    signs.is_past_gate(),
+                    signs.is_of_this_boot(),
+                    signs.is_frozen().unwrap(),
+                )
+            };
+            assert_eq!(signs(&brief), signs(&record));
+            Ok::<_, Error>(())
+        };
+        entry.view().brief(told).unwrap();
+    }
+}
+
+#[test]
 fn damage_is_told_with_the_file() {
     let (_dir, store) = store();
     let entry = store.claim(&id("a")).unwrap();
@@ -89,6 +129,8 @@ fn damage_is_told_with_the_file() {
     assert!(error.contains("/a/record"), "{error}");
     std::fs::write(entry.path().join("record"), "").unwrap();
     assert!(matches!(entry.record(), Err(Error::Damaged { .. })));
+    let glance = entry.view().brief(|_| Ok::<_, Error>(()));
+    assert!(matches!(glance, Err(Error::Damaged { .. })));
     assert_eq!(entry.view().salvage(), None);
 }
 
@@ -184,7 +226,8 @@ fn a_container_looks_the_same_from_wherever_it_is_seen() {
         let seen = |name: &str| {
             all.look(&id(name), |view| {
                 let record = view.record()?;
-                let (status, _) = view.status(record.as_ref())?;
+                let (status, _) =
+                    view.status(record.as_ref().map(|record| record as &dyn Signs))?;
                 Ok::<_, Error>((record, status, view.is_locked()))
             })
         };

@@ -1,9 +1,11 @@
 //! A container's directory as it is seen by who only looks.
 
-use super::{ContainerId, Error, PAST_GATE, Record, Status, c_path, read_all, record};
-use crate::cgroup;
+use super::{
+    Brief, ContainerId, Error, PAST_GATE, Record, Signs, Status, c_path, read_all, record,
+};
 use crate::sys::socket::{self, AtOnce};
 use crate::sys::{Errno, fd};
+use serde::Deserialize;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -66,6 +68,27 @@ impl<'a> View<'a> {
     /// [`Error::Missing`] when there is no such container (any more), [`Error::File`] when the
     /// record cannot be read, [`Error::Damaged`] when it makes no sense.
     pub fn record(&self) -> Result<Option<Record>, Error> {
+        let Some((text, past_gate)) = self.text()? else { return Ok(None) };
+        let record: Record = self.parse(&text)?;
+        Ok(Some(Record { past_gate, ..record }))
+    }
+
+    /// Looks at what [`View::record`] would say, as far as `state` tells it.
+    ///
+    /// # Errors
+    /// Those of [`View::record`], and of looking.
+    pub fn brief<T, E: From<Error>>(
+        &self,
+        look: impl FnOnce(Option<Brief<'_>>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let Some((text, past_gate)) = self.text()? else { return look(None) };
+        let mut brief: Brief<'_> = self.parse(&text)?;
+        brief.past_gate = past_gate;
+        look(Some(brief))
+    }
+
+    /// The text of the record and whether it is marked [`Record::past_gate`].
+    fn text(&self) -> Result<Option<(Vec<u8>, bool)>, Error> {
         let file = match self.open_record() {
             Ok(file) => file,
             Err(Errno::ENOENT) => return self.expect_directory().map(|()| None),
@@ -74,10 +97,13 @@ impl<'a> View<'a> {
         let failed = || self.failed("read", "record");
         let stat = fd::fstat(file.as_fd()).map_err(failed())?;
         let text = read_all(&file).map_err(failed())?;
+        Ok(Some((text, stat.mode & 0o777 == PAST_GATE)))
+    }
+
+    fn parse<'t, T: Deserialize<'t>>(&self, text: &'t [u8]) -> Result<T, Error> {
         // Checked once, and not again for each of its strings.
-        let text = std::str::from_utf8(&text).map_err(|e| self.damaged(e.to_string()))?;
-        let record: Record = serde_json::from_str(text).map_err(|e| self.damaged(e.to_string()))?;
-        Ok(Some(Record { past_gate: stat.mode & 0o777 == PAST_GATE, ..record }))
+        let text = std::str::from_utf8(text).map_err(|e| self.damaged(e.to_string()))?;
+        serde_json::from_str(text).map_err(|e| self.damaged(e.to_string()))
     }
 
     /// What can still be understood of a damaged record, member by member; `None` when its cgroup
@@ -91,26 +117,27 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// Those of asking.
-    pub fn status(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>), Error> {
-        let Some((record, init)) = record.and_then(|record| Some((record, record.init?))) else {
+    pub fn status(&self, signs: Option<&dyn Signs>) -> Result<(Status, Option<OwnedFd>), Error> {
+        let Some((signs, init)) = signs.and_then(|signs| Some((signs, signs.init()?))) else {
             let status = if self.is_locked() { Status::Creating } else { Status::Stopped };
             return Ok((status, None));
         };
         let found = init.identity.find(init.pid);
         let found = found.map_err(self.failed("look for the process in", "record"))?;
         // Numbers and identities begin anew with each boot.
-        let Some(pidfd) = found.filter(|_| record.is_of_this_boot()) else {
+        let Some(pidfd) = found.filter(|_| signs.is_of_this_boot()) else {
             return Ok((Status::Stopped, None));
         };
         // Before the gate is asked: who is frozen behind it does not answer.
-        let frozen = cgroup::is_frozen(&record.cgroup)
+        let frozen = signs
+            .is_frozen()
             .map_err(|source| Error::Paused { id: self.id.clone(), source: Box::new(source) })?;
         if frozen {
             return Ok((Status::Paused, Some(pidfd)));
         }
         // A start that was killed has not written down that it went through: whether init still
         // listens behind the gate is the truth.
-        if !record.past_gate && self.is_waited_at_gate()? {
+        if !signs.is_past_gate() && self.is_waited_at_gate()? {
             return Ok((Status::Created, Some(pidfd)));
         }
         Ok((Status::Running, Some(pidfd)))

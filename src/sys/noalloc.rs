@@ -34,8 +34,8 @@ pub fn most_in_use<T>(work: impl FnOnce() -> T) -> (T, usize) {
 
 #[cfg(debug_assertions)]
 mod guard {
-    use super::{Ordering, STEP};
     use super::super::heap::Heap;
+    use super::{Ordering, STEP};
     use std::alloc::{GlobalAlloc, Layout};
     use std::cell::Cell;
 

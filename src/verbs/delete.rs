@@ -5,7 +5,7 @@ use crate::cgroup::Manager;
 use crate::id::ContainerId;
 use crate::launch;
 use crate::resctrl;
-use crate::state::{self, Entry, Record, Status};
+use crate::state::{self, Entry, Record, Signs, Status};
 use crate::sys::fd;
 use crate::sys::process::pidfd_signal;
 use crate::sys::signal::number::SIGKILL;

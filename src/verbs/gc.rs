@@ -4,7 +4,7 @@ use super::all::look_at_all;
 use super::{Context, Error, Warn};
 use crate::cgroup::Manager;
 use crate::id::ContainerId;
-use crate::state::{self, Record, View};
+use crate::state::{self, Record, Signs, View};
 use serde::Serialize;
 use std::time::Duration;
 

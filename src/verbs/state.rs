@@ -2,7 +2,7 @@
 
 use super::{Context, Error};
 use crate::id::ContainerId;
-use crate::state::{Status, View};
+use crate::state::{Brief, Signs, Status, View};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,10 +43,13 @@ pub fn state(context: &Context, id: &ContainerId) -> Result<StateReport, Error> 
 
 /// Tells the state of a container that is looked at.
 pub(super) fn report(view: View<'_>, owners: &Owners) -> Result<StateReport, Error> {
-    let record = view.record()?;
-    let (status, _) = view.status(record.as_ref())?;
+    view.brief(|brief| tell(view, brief, owners))
+}
+
+fn tell(view: View<'_>, brief: Option<Brief<'_>>, owners: &Owners) -> Result<StateReport, Error> {
+    let (status, _) = view.status(brief.as_ref().map(|brief| brief as &dyn Signs))?;
     let id = view.id.to_string();
-    let Some(record) = record else {
+    let Some(brief) = brief else {
         return Ok(StateReport {
             oci_version: crate::spec::VERSION.to_owned(),
             id,
@@ -61,18 +64,18 @@ pub(super) fn report(view: View<'_>, owners: &Owners) -> Result<StateReport, Err
     };
     let pid = match status {
         Status::Stopped | Status::Creating => 0,
-        _ => record.init.map_or(0, |init| init.pid),
+        _ => brief.init.map_or(0, |init| init.pid),
     };
     Ok(StateReport {
-        oci_version: record.oci_version,
+        oci_version: brief.oci_version.into_owned(),
         id,
         pid,
         status: status.name(),
-        bundle: record.bundle,
-        rootfs: record.rootfs,
-        created: record.created,
-        annotations: record.annotations,
-        owner: owners.name(record.owner),
+        bundle: brief.bundle.into_owned().into(),
+        rootfs: brief.rootfs.into_owned().into(),
+        created: brief.created.into_owned(),
+        annotations: brief.annotations,
+        owner: owners.name(brief.owner),
     })
 }
 

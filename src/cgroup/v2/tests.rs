@@ -137,7 +137,7 @@ fn what_is_not_there_is_empty_and_not_frozen() {
     let unified = fake.unified("a");
     unified.kill_all(soon()).unwrap();
     assert!(unified.pids().unwrap().is_empty());
-    assert!(!is_frozen(unified.record()).unwrap());
+    assert!(!unified.is_frozen().unwrap());
     let error = unified.freeze(soon()).unwrap_err();
     assert!(matches!(error, Error::Open { errno: Errno::ENOENT, .. }));
 }
