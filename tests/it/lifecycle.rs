@@ -35,6 +35,7 @@ tests![
     delete_force_is_idempotent,
     delete_force_makes_the_best_of_a_damaged_record,
     deletes_may_race,
+    run_deletes_no_later_container_of_its_name,
     delete_leaves_no_process_of_a_shared_pid_namespace,
     verbs_on_a_missing_container_are_errors,
     a_killed_create_can_be_deleted,
@@ -308,6 +309,21 @@ fn deletes_may_race() -> Outcome {
         let left = container.bundle().sandbox().leftovers();
         assert!(left.is_empty(), "{left:?}");
     }
+    Ok(())
+}
+
+/// By the time that `run` has seen the end of its container, another one may have the name.
+fn run_deletes_no_later_container_of_its_name() -> Outcome {
+    needs::cloison()?;
+    let bundle = Bundle::new().sh("echo up; exec sleep 60");
+    let run = bundle.invoke("run", &[]).spawn();
+    assert!(eventually(|| run.stdout().contains("up")), "{}", run.stdout());
+    run.signal(Signal::SIGSTOP);
+    bundle.sandbox().runtime(&["delete", "--force", bundle.id()]).finish().ok();
+    let later = bundle.create();
+    run.signal(Signal::SIGCONT);
+    run.finish().exits(137);
+    assert_eq!(later.status(), "created");
     Ok(())
 }
 
