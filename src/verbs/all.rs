@@ -38,7 +38,10 @@ const CHUNK: usize = 8;
 /// What `look` finds of each thing, in their order. Nearly all of the time is the kernel's: it
 /// goes on as many CPUs as this process may use.
 fn of_each<I: Sync, T: Send>(things: &[I], look: impl Fn(&I) -> T + Sync) -> Vec<T> {
-    let helpers = (things.len() / WORTH_A_THREAD).min(cpus() - 1);
+    let helpers = match things.len() / WORTH_A_THREAD {
+        0 => 0,
+        worth => worth.min(cpus() - 1),
+    };
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::together(helpers, &|| {
         let mut own = Vec::new();

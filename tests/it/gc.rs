@@ -29,21 +29,16 @@ fn found(told: &Finished) -> Vec<Value> {
     serde_json::from_str(&told.stdout).unwrap_or_else(|e| panic!("{e}: {told}"))
 }
 
-fn record_of(bundle: &Bundle) -> std::path::PathBuf {
-    bundle.sandbox().root().join(bundle.id()).join("record")
-}
-
 /// As the runtime does, whatever the umask: it refuses state that others can write to.
 fn make_private(dir: &Path) {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).expect("mkdir");
 }
 
 fn edit(bundle: &Bundle, change: impl Fn(&mut Value)) {
-    let path = record_of(bundle);
     let mut record: Value =
-        serde_json::from_slice(&fs::read(&path).expect("read")).expect("a record");
+        serde_json::from_slice(&fs::read(bundle.record()).expect("read")).expect("a record");
     change(&mut record);
-    fs::write(path, serde_json::to_vec(&record).expect("serialise")).expect("write");
+    bundle.write_record(serde_json::to_vec(&record).expect("serialise"));
 }
 
 fn a_killed_create_is_listed_and_then_removed() -> Outcome {
@@ -67,11 +62,11 @@ fn a_killed_create_is_listed_and_then_removed() -> Outcome {
     if needs::cgroupfs().is_ok() {
         assert!(remnant["cgroups"][0].as_str().is_some_and(|path| path.ends_with(&cgroup)));
     }
-    assert!(record_of(&bundle).exists(), "a dry run removes nothing");
+    assert!(bundle.record().exists(), "a dry run removes nothing");
     let removed = found(&gc(&bundle, &[]).ok());
     assert_eq!(removed[0]["removed"], true);
     assert_eq!(crate::harness::leftovers::cgroups(&cgroup), Vec::<String>::new());
-    assert!(!record_of(&bundle).exists());
+    assert!(!bundle.record().exists());
     assert_eq!(found(&gc(&bundle, &[]).ok()).len(), 0);
     Ok(())
 }
@@ -129,15 +124,15 @@ fn after_a_reboot_everything_is_removed_and_nobody_is_harmed() -> Outcome {
     assert_eq!(container.status(), "stopped");
     container.verb("kill", &[], &["KILL"]).refused();
     assert_eq!(found(&gc(bundle, &["--dry-run"]).ok())[0]["why"], "rebooted");
-    let kept = fs::read(record_of(bundle)).expect("read");
+    let kept = fs::read(bundle.record()).expect("read");
     for way in [["gc", "--format=table"], ["delete", container.id()]] {
         bundle.sandbox().runtime(&way).finish().ok();
-        assert!(!record_of(bundle).exists(), "{way:?}");
+        assert!(!bundle.record().exists(), "{way:?}");
         assert!(container.alive(), "{way:?} has ended a process of another boot");
         assert!(!crate::harness::leftovers::cgroups(&bundle.cgroup().expect("one")).is_empty());
         // Back, for the other way and for the end.
-        make_private(record_of(bundle).parent().expect("a directory"));
-        fs::write(record_of(bundle), &kept).expect("write");
+        make_private(bundle.record().parent().expect("a directory"));
+        bundle.write_record(&kept);
     }
     edit(bundle, |record| record["boot"] = json!(boot.trim()));
     Ok(())
@@ -146,14 +141,14 @@ fn after_a_reboot_everything_is_removed_and_nobody_is_harmed() -> Outcome {
 fn a_damaged_record_is_listed_and_kept() -> Outcome {
     needs::cloison()?;
     let container = Bundle::new().create();
-    let whole = fs::read(record_of(container.bundle())).expect("read");
-    fs::write(record_of(container.bundle()), &whole[..20]).expect("write");
+    let whole = fs::read(container.bundle().record()).expect("read");
+    container.bundle().write_record(&whole[..20]);
     let told = gc(container.bundle(), &[]).exits(1);
     assert_eq!(
         (&found(&told)[0]["why"], &found(&told)[0]["removed"]),
         (&json!("damaged"), &json!(false))
     );
-    fs::write(record_of(container.bundle()), &whole).expect("write");
+    container.bundle().write_record(&whole);
     assert_eq!(container.status(), "created");
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -287,9 +288,8 @@ fn delete_force_makes_the_best_of_a_damaged_record() -> Outcome {
     needs::cloison()?;
     let container = Bundle::new().sh("sleep 60").start();
     let sandbox = container.bundle().sandbox();
-    let file = sandbox.root().join(container.id()).join("record");
-    let text = fs::read_to_string(&file).expect("read");
-    fs::write(&file, text.replace("\"ociVersion\":", "\"ociVersion\":3,\"x\":")).expect("write");
+    let text = fs::read_to_string(container.bundle().record()).expect("read");
+    container.bundle().write_record(text.replace("\"ociVersion\":", "\"ociVersion\":3,\"x\":"));
     container.verb("delete", &[], &[]).refused().complains("/record");
     container.verb("delete", &["--force"], &[]).ok().complains("damaged");
     assert!(!container.alive());
@@ -318,6 +318,13 @@ fn run_deletes_no_later_container_of_its_name() -> Outcome {
     let bundle = Bundle::new().sh("echo up; exec sleep 60");
     let run = bundle.invoke("run", &[]).spawn();
     assert!(eventually(|| run.stdout().contains("up")), "{}", run.stdout());
+    // STATE-4: the program may be there before `run` has let go of the container.
+    let directory = bundle.sandbox().root().join(bundle.id());
+    let is_free = || {
+        let directory = fs::File::open(&directory).expect("open the state directory");
+        Flock::lock(directory, FlockArg::LockExclusiveNonblock).is_ok()
+    };
+    assert!(eventually(is_free), "run works on it still");
     run.signal(Signal::SIGSTOP);
     bundle.sandbox().runtime(&["delete", "--force", bundle.id()]).finish().ok();
     let later = bundle.create();

@@ -1,5 +1,6 @@
 //! A bundle on disk and the commands that take one.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ impl Bundle {
         let mut config = base_config();
         config["linux"]["cgroupsPath"] = json!(sandbox.manager().cgroups_path(&id));
         let bundle = Self { sandbox: Arc::clone(sandbox), id, config, text: None };
-        std::fs::create_dir(bundle.dir()).expect("make the bundle's directory");
+        fs::create_dir(bundle.dir()).expect("make the bundle's directory");
         rootfs::populate(&bundle.rootfs());
         bundle.for_suites_user().env(MARK, sandbox.token())
     }
@@ -200,11 +201,28 @@ impl Bundle {
     /// Makes a directory beside the bundle, for bind mounts and hook output.
     pub fn host_dir(&self, name: &str) -> PathBuf {
         let dir = self.sandbox.path().join(name);
-        std::fs::create_dir_all(&dir).expect("make a directory");
+        fs::create_dir_all(&dir).expect("make a directory");
         dir
     }
 
     /// Where its cgroup will lie below `/sys/fs/cgroup`, as far as the configuration says it.
+    /// What the runtime has written about the container.
+    pub fn record(&self) -> PathBuf {
+        self.sandbox.root().join(self.id()).join("record")
+    }
+
+    /// Puts other text in its place, with the permissions that it had; those of a started
+    /// container's let nobody write to it.
+    pub fn write_record(&self, text: impl AsRef<[u8]>) {
+        let record = self.record();
+        let before = fs::metadata(&record).map(|about| about.permissions());
+        let _ = fs::remove_file(&record);
+        fs::write(&record, text).expect("write the record");
+        if let Ok(permissions) = before {
+            fs::set_permissions(&record, permissions).expect("chmod the record");
+        }
+    }
+
     pub fn cgroup(&self) -> Option<String> {
         let asked = self.config.pointer("/linux/cgroupsPath")?.as_str()?;
         self.sandbox.manager().place(asked)
@@ -224,7 +242,7 @@ impl Bundle {
         if file.symlink_metadata().is_ok_and(|there| !there.is_file()) {
             return self.sandbox.claim(&self.id, self.cgroup());
         }
-        std::fs::write(file, text).expect("write config.json");
+        fs::write(file, text).expect("write config.json");
         self.sandbox.claim(&self.id, self.cgroup());
     }
 
@@ -315,7 +333,7 @@ impl Bundle {
 
 /// A map of a user's own id to 0, and of their subordinate ids (subuid(5)) to what follows.
 fn own_ids(own: u32, file: &str) -> Value {
-    let table = std::fs::read_to_string(file).unwrap_or_default();
+    let table = fs::read_to_string(file).unwrap_or_default();
     let name = std::env::var("USER").unwrap_or_default();
     let below = table.lines().find_map(|line| {
         let (user, range) = line.split_once(':')?;
