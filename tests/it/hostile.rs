@@ -34,7 +34,6 @@ tests![
     no_directory_of_the_host_is_open_in_init,
     the_runtime_cannot_be_written_through_init,
     the_runtime_cannot_be_written_through_the_memory_of_init,
-    the_waiting_init_is_shown_as_it_was_called,
     the_runtime_is_not_run_for_the_container,
     passwd_may_be_anything,
     passwd_does_not_lead_outside,
@@ -447,24 +446,6 @@ fn the_runtime_cannot_be_written_through_the_memory_of_init() -> Outcome {
         }
     }
     assert!(seen > 0, "the program is mapped from some file");
-    Ok(())
-}
-
-/// SEC-10 moves the program without executing it again: what ps(1) tells of it stays.
-fn the_waiting_init_is_shown_as_it_was_called() -> Outcome {
-    needs::root()?;
-    needs::other_than("runc", "names its init anew")?;
-    needs::other_than("crun", "names its init anew")?;
-    let container = Bundle::new().args(&["sleep", "60"]).create();
-    let of = |name: &str| fs::read(format!("/proc/{}/{name}", container.pid)).expect("read");
-    let words = of("cmdline");
-    let words: Vec<_> = words.split(|&byte| byte == 0).collect();
-    assert_eq!(words[0], runtime_path().as_os_str().as_encoded_bytes());
-    assert!(words.contains(&&b"create"[..]), "{words:?}");
-    assert_eq!(*words.last().expect("an end"), b"", "each word ends, and nothing follows");
-    let environ = of("environ");
-    let has_path = environ.split(|&byte| byte == 0).any(|entry| entry.starts_with(b"PATH="));
-    assert!(has_path, "{}", String::from_utf8_lossy(&environ));
     Ok(())
 }
 

@@ -1,11 +1,14 @@
 //! `process`: what the container's program finds itself to be (config.md,
 //! "Process", "POSIX process", "Linux Process").
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, Outcome, Skip, eventually, needs, tests};
+use crate::harness::{Bundle, Outcome, Skip, eventually, needs, runtime_path, tests};
 
 tests![
+    the_waiting_init_is_shown_as_it_was_called,
     arguments_arrive_as_they_are,
     the_environment_is_the_one_given,
     the_working_directory_is_set,
@@ -37,6 +40,24 @@ tests![
     memory_policy_is_set,
     exec_cpu_affinity_is_for_exec_alone,
 ];
+
+/// SEC-10 moves the program without executing it again: what ps(1) tells of it stays.
+fn the_waiting_init_is_shown_as_it_was_called() -> Outcome {
+    needs::root()?;
+    needs::other_than("runc", "names its init anew")?;
+    needs::other_than("crun", "names its init anew")?;
+    let container = Bundle::new().args(&["sleep", "60"]).create();
+    let of = |name: &str| fs::read(format!("/proc/{}/{name}", container.pid)).expect("read");
+    let words = of("cmdline");
+    let words: Vec<_> = words.split(|&byte| byte == 0).collect();
+    assert_eq!(words[0], runtime_path().as_os_str().as_encoded_bytes());
+    assert!(words.contains(&&b"create"[..]), "{words:?}");
+    assert_eq!(*words.last().expect("an end"), b"", "each word ends, and nothing follows");
+    let environ = of("environ");
+    let has_path = environ.split(|&byte| byte == 0).any(|entry| entry.starts_with(b"PATH="));
+    assert!(has_path, "{}", String::from_utf8_lossy(&environ));
+    Ok(())
+}
 
 fn arguments_arrive_as_they_are() -> Outcome {
     let args = ["printf", "[%s]", "", "two words", "\"quoted\"", "$HOME", "*", "ünïcode", "a\nb"];
@@ -78,9 +99,8 @@ fn the_working_directory_may_be_the_users_alone() -> Outcome {
         .set("/process/user", json!({"uid": 1000, "gid": 1000}))
         .unset("/process/capabilities");
     let mine = bundle.rootfs().join("mine");
-    std::fs::create_dir(&mine).expect("mkdir");
-    std::fs::set_permissions(&mine, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-        .expect("chmod");
+    fs::create_dir(&mine).expect("mkdir");
+    fs::set_permissions(&mine, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("chmod");
     std::os::unix::fs::chown(&mine, Some(1000), Some(1000)).expect("chown");
     assert_eq!(bundle.output(), "/mine");
     Ok(())
@@ -160,7 +180,7 @@ fn a_number_is_a_uid_never_a_name() -> Outcome {
         .set("/process/user", json!({"uid": 1000, "gid": 1000}));
     let passwd =
         "root:x:0:0::/root:/bin/sh\n1000:x:0:0::/trap:/bin/sh\nuser:x:1000:1000::/right:/bin/sh\n";
-    std::fs::write(bundle.rootfs().join("etc/passwd"), passwd).expect("write");
+    fs::write(bundle.rootfs().join("etc/passwd"), passwd).expect("write");
     assert_eq!(bundle.lines(), ["1000", "/right"]);
     Ok(())
 }
@@ -271,7 +291,7 @@ fn set_uid_programs_work_unless_forbidden() -> Outcome {
             .set("/process/noNewPrivileges", forbidden)
             .push("/process/capabilities/bounding", "CAP_SETUID");
         let program = bundle.rootfs().join("probe");
-        std::fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o4755))
+        fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o4755))
             .expect("chmod");
         assert_eq!(bundle.output(), ids, "noNewPrivileges {forbidden}");
     }
@@ -315,8 +335,7 @@ fn a_resource_limit_may_be_infinite() -> Outcome {
     let bundle = Bundle::new()
         .args(&["cat", "/proc/self/limits"])
         .push("/process/rlimits", json!({"type": "RLIMIT_CPU", "soft": 50, "hard": infinite}));
-    let hard =
-        limit(&std::fs::read_to_string("/proc/self/limits").expect("read"), "Max cpu time").1;
+    let hard = limit(&fs::read_to_string("/proc/self/limits").expect("read"), "Max cpu time").1;
     if hard != "unlimited" {
         return Err(Skip("the hard limit of CPU time is finite here".to_owned()));
     }
@@ -327,7 +346,7 @@ fn a_resource_limit_may_be_infinite() -> Outcome {
 fn oom_score_adjustment_is_set() -> Outcome {
     let score = |bundle: Bundle| bundle.args(&["cat", "/proc/self/oom_score_adj"]).output();
     assert_eq!(score(Bundle::new().set("/process/oomScoreAdj", 100)), "100");
-    let own = std::fs::read_to_string("/proc/self/oom_score_adj").expect("read");
+    let own = fs::read_to_string("/proc/self/oom_score_adj").expect("read");
     assert_eq!(score(Bundle::new()), own.trim(), "not touched unless asked");
     Ok(())
 }
@@ -407,7 +426,7 @@ fn io_priority_is_set() -> Outcome {
 }
 
 fn exec_cpu_affinity_is_for_exec_alone() -> Outcome {
-    let own = std::fs::read_to_string("/proc/self/status").expect("read");
+    let own = fs::read_to_string("/proc/self/status").expect("read");
     let own =
         own.lines().find(|line| line.starts_with("Cpus_allowed:")).expect("a field").to_owned();
     let bundle = Bundle::new()

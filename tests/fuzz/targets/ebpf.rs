@@ -8,7 +8,10 @@ const MOVE: u8 = 0xbf;
 const MOVE_NUMBER: u8 = 0xb7;
 const AND_NUMBER: u8 = 0x57;
 const SHIFT_RIGHT: u8 = 0x77;
+const SHIFT_LEFT_BY_REGISTER: u8 = 0x6f;
 const UNLESS_EQUAL: u8 = 0x55;
+const IF_EQUAL: u8 = 0x15;
+const IF_GREATER: u8 = 0x25;
 const IF_ANY_BIT: u8 = 0x45;
 const ALWAYS: u8 = 0x05;
 const EXIT: u8 = 0x95;
@@ -24,7 +27,9 @@ pub fn verify(program: &[Insn]) {
         let (next, jump) = match insn.code {
             EXIT => (false, None),
             ALWAYS => (false, Some(at + 1 + far.expect("forward"))),
-            UNLESS_EQUAL | IF_ANY_BIT => (true, Some(at + 1 + far.expect("forward"))),
+            UNLESS_EQUAL | IF_EQUAL | IF_GREATER | IF_ANY_BIT => {
+                (true, Some(at + 1 + far.expect("forward")))
+            }
             _ => (true, None),
         };
         for to in next.then_some(at + 1).into_iter().chain(jump) {
@@ -53,9 +58,15 @@ pub fn run(program: &[Insn], context: [u32; 3]) -> u64 {
             MOVE_NUMBER => registers[to] = Some(number),
             AND_NUMBER => registers[to] = Some(get(to) & number),
             SHIFT_RIGHT => registers[to] = Some(get(to) >> number),
+            SHIFT_LEFT_BY_REGISTER => {
+                let places = u32::try_from(get(from)).ok().and_then(|n| get(to).checked_shl(n));
+                registers[to] = Some(places.expect("a shift within the register"));
+            }
             UNLESS_EQUAL if get(to) != number => at += off as usize,
+            IF_EQUAL if get(to) == number => at += off as usize,
+            IF_GREATER if get(to) > number => at += off as usize,
             IF_ANY_BIT if get(to) & number != 0 => at += off as usize,
-            UNLESS_EQUAL | IF_ANY_BIT => {}
+            UNLESS_EQUAL | IF_EQUAL | IF_GREATER | IF_ANY_BIT => {}
             ALWAYS => at += off as usize,
             EXIT => return get(0),
             other => panic!("instruction {other:#x}"),
