@@ -1,5 +1,6 @@
-/* floor ROOTFS CGROUP PROGRAM [devices]: the least that a default container costs
- * on this kernel. A cgroup, with a device filter where `devices` is given, one
+/* floor ROOTFS CGROUP PROGRAM DEVICES [STATE CONFIG]: the least that a default
+ * container costs on this kernel. A cgroup, with a device filter where DEVICES is
+ * `devices`, one
  * clone3 into it with six new namespaces, the default mounts, devices, masked
  * and read-only paths, pivot_root, exec, wait, and the cgroup is gone.
  *
@@ -12,14 +13,19 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -107,7 +113,78 @@ static void drop_privileges(void)
     MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 }
 
-static void contained(const char *rootfs, char *program)
+/* What a runtime has to do besides, where STATE is given. */
+struct duties {
+    int state;      /* The container's directory in STATE. */
+    int link[2];    /* The runtime's end, and init's. */
+};
+
+/* Appears whole: written beside, and renamed. */
+static void put_on_record(int state)
+{
+    static const char record[500] = {'{'};
+
+    int file = openat(state, "record.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    MUST(file);
+    MUST(write(file, record, sizeof record));
+    close(file);
+    MUST(renameat(state, "record.new", state, "record"));
+}
+
+/* A config that is read, a name that is claimed, and a record of what will be. */
+static struct duties begin(const char *path, const char *config)
+{
+    struct duties duties;
+    char text[4096];
+
+    int file = open(config, O_RDONLY | O_CLOEXEC);
+    MUST(file);
+    MUST(read(file, text, sizeof text));
+    close(file);
+    MUST(mkdir(path, 0700));
+    duties.state = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    MUST(duties.state);
+    MUST(flock(duties.state, LOCK_EX | LOCK_NB));
+    put_on_record(duties.state);
+    MUST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, duties.link));
+    return duties;
+}
+
+/* Init is ready, is on record, and goes on. */
+static void hear_and_answer(const struct duties *duties)
+{
+    char word;
+
+    MUST(read(duties->link[0], &word, 1));
+    put_on_record(duties->state);
+    MUST(write(duties->link[0], &word, 1));
+}
+
+static void tell_and_wait(const struct duties *duties)
+{
+    char word = 0;
+
+    MUST(write(duties->link[1], &word, 1));
+    MUST(read(duties->link[1], &word, 1));
+}
+
+static void end(const struct duties *duties, const char *path)
+{
+    MUST(unlinkat(duties->state, "record", 0));
+    MUST(rmdir(path));
+}
+
+static void bring_lo_up(void)
+{
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+
+    int socket_ = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    MUST(socket_);
+    MUST(ioctl(socket_, SIOCSIFFLAGS, &lo));
+    close(socket_);
+}
+
+static void contained(const char *rootfs, char *program, const struct duties *duties)
 {
     char *argv[] = {program, NULL};
     char *environment[] = {"PATH=/bin", NULL};
@@ -122,7 +199,13 @@ static void contained(const char *rootfs, char *program)
     MUST(umount2(".", MNT_DETACH));
     MUST(chdir("/"));
     MUST(sethostname("floor", 5));
+    if (duties) {
+        MUST(setsid());
+        bring_lo_up();
+    }
     drop_privileges();
+    if (duties)
+        tell_and_wait(duties);
     MUST(execve(program, argv, environment));
 }
 
@@ -156,14 +239,19 @@ static void filter_devices(int cgroup)
 
 int main(int argc, char **argv)
 {
-    if (argc < 4) {
-        fprintf(stderr, "usage: floor ROOTFS CGROUP PROGRAM [devices]\n");
+    if (argc != 5 && argc != 7) {
+        fprintf(stderr, "usage: floor ROOTFS CGROUP PROGRAM DEVICES [STATE CONFIG]\n");
         return 2;
+    }
+    struct duties made, *duties = NULL;
+    if (argc == 7) {
+        made = begin(argv[5], argv[6]);
+        duties = &made;
     }
     MUST(mkdir(argv[2], 0755));
     int cgroup = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     MUST(cgroup);
-    if (argc > 4)
+    if (strcmp(argv[4], "devices") == 0)
         filter_devices(cgroup);
 
     int pidfd = -1;
@@ -177,10 +265,15 @@ int main(int argc, char **argv)
     long pid = syscall(SYS_clone3, &how, sizeof how);
     MUST(pid);
     if (pid == 0)
-        contained(argv[1], argv[3]);
+        contained(argv[1], argv[3], duties);
+    if (duties)
+        hear_and_answer(duties);
 
-    siginfo_t end = {0};
-    MUST(waitid(P_PIDFD, pidfd, &end, WEXITED));
+    siginfo_t how_it_ended = {0};
+    MUST(waitid(P_PIDFD, pidfd, &how_it_ended, WEXITED));
     MUST(rmdir(argv[2]));
-    return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
+    if (duties)
+        end(duties, argv[5]);
+    return how_it_ended.si_code == CLD_EXITED ? how_it_ended.si_status
+                                              : 128 + how_it_ended.si_status;
 }

@@ -9,7 +9,7 @@ from report import VERBS
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 160, 24, 78, 34
 # Okabe and Ito's colours, which the colour-blind tell apart; by place in the run.
 COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00"]
-FLOOR = "#8a8a8a"
+FLOORS = {"floor": "#8a8a8a", "floor+state": "#5f5f5f"}
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-size: 15px; font-weight: 600 }
@@ -44,7 +44,7 @@ def draw(document, directory):
     made, colours = document["scenarios"], colours_of(document)
     under = f"Linux {document['kernel']}, {document['cpus']} CPUs; " + ", ".join(
         re.sub(r"^(\w+) version (\S+).*", r"\1 \2", version)
-        for name, version in document["runtimes"].items() if name != "floor")
+        for name, version in document["runtimes"].items() if name not in FLOORS)
     for scenario in ("small", "engine", "engine-cold"):
         for kind, (title, pick) in QUANTITIES.items():
             rows = rows_of(made.get(scenario, {}), pick)
@@ -67,8 +67,8 @@ def rows_of(results, pick):
 
 
 def colours_of(document):
-    names = [name for name in document["runtimes"] if name != "floor"]
-    return dict(zip(names, COLOURS)) | {"floor": FLOOR}
+    names = [name for name in document["runtimes"] if name not in FLOORS]
+    return dict(zip(names, COLOURS)) | FLOORS
 
 
 def save(path, parts):

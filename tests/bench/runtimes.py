@@ -28,7 +28,7 @@ class Floor:
 
     def __init__(self, work, devices):
         self.rootfs, self.cgroup = work / "rootfs", CGROUPS / f"{NAME}-floor"
-        self.options = ["devices"] if devices else []
+        self.options = ["devices" if devices else "no-devices"]
 
     def life(self, stopwatch, kind, slot=0):
         return {"run": stopwatch.run(self.words(slot))} if kind == "small" else {}
@@ -39,6 +39,21 @@ class Floor:
 
     def forget(self):
         """It remembers nothing."""
+
+
+class FloorWithState(Floor):
+    """The yardstick with what a runtime has to do besides: read a config, keep a record, bring lo up, and know that
+    the container is there before its program begins."""
+
+    name, version = "floor+state", "least possible of what has a config and a state"
+
+    def __init__(self, work, devices):
+        super().__init__(work, devices)
+        self.bundle, self.state = work / "floor-bundle", work / "floor-state"
+        bundles.make(self.bundle, "small", PROGRAMS["true"], f"/{NAME}-floor", devices)
+
+    def words(self, slot=0):
+        return [*super().words(slot), f"{self.state}-{slot}", str(self.bundle / "config.json")]
 
 
 class Runtime:
