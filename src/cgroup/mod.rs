@@ -510,20 +510,6 @@ impl Manager {
     }
 }
 
-/// As [`Manager::is_frozen`], of a cgroup on record.
-///
-/// # Errors
-/// Its state cannot be read; the build lacks the manager.
-pub fn is_frozen(record: &CgroupRecord) -> Result<bool, Error> {
-    match record {
-        CgroupRecord::Disabled => Ok(false),
-        CgroupRecord::Unified(dir) | CgroupRecord::Systemd { dir, .. } => {
-            v2::is_frozen(&dir.mount, dir.path.as_str())
-        }
-        CgroupRecord::Legacy { .. } => Manager::from_record(record.clone())?.is_frozen(),
-    }
-}
-
 /// Sizes of the huge pages of this machine as cgroups name them: `64KB`, `2MB`, `1GB`.
 fn huge_page_sizes() -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/sys/kernel/mm/hugepages") else { return Vec::new() };

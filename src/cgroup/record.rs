@@ -131,7 +131,8 @@ mod tests {
                 std::fs::write(&file, value).unwrap();
                 let glance: Glance<'_> = serde_json::from_str(&text).unwrap();
                 assert_eq!(glance.is_frozen().unwrap(), frozen);
-                assert_eq!(super::super::is_frozen(&record).unwrap(), frozen);
+                let manager = Manager::from_record(record.clone()).unwrap();
+                assert_eq!(manager.is_frozen().unwrap(), frozen);
             }
         }
         let text = serde_json::to_string(&CgroupRecord::Disabled).unwrap();

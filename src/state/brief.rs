@@ -74,7 +74,7 @@ impl Signs for Record {
     }
 
     fn is_frozen(&self) -> Result<bool, cgroup::Error> {
-        cgroup::is_frozen(&self.cgroup)
+        cgroup::Manager::from_record(self.cgroup.clone())?.is_frozen()
     }
 }
 

@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 const RECORD: &CStr = c"record";
 const RECORD_NEW: &CStr = c"record.new";
+const GATE: &CStr = c"gate";
 /// Permissions of a record that was started, [`Record::past_gate`]: nothing has to be written for
 /// it, and whoever reads the record can be told by fstat(2).
 const PAST_GATE: u32 = 0o400;
@@ -480,7 +481,12 @@ impl Entry {
 /// Whether a directory lets nobody in but its owner, who is root or a user.
 fn is_closed(dir: &fd::Stat, user: u32) -> bool {
     const OTHERS: u32 = 0o077;
-    (dir.uid == 0 || dir.uid == user) && dir.mode & OTHERS == 0
+    is_ours(dir, user) && dir.mode & OTHERS == 0
+}
+
+/// Whether a directory belongs to root or to the user who asks.
+fn is_ours(dir: &fd::Stat, user: u32) -> bool {
+    dir.uid == 0 || dir.uid == user
 }
 
 /// Whoever can write to a directory of ours decides what we signal, enter and remove.
@@ -492,10 +498,13 @@ fn expect_private(dir: &OwnedFd, user: u32, path: impl Fn() -> PathBuf) -> Resul
         path: path(),
         source,
     })?;
-    let owned = stat.uid == 0 || stat.uid == user;
     // What others make in a sticky directory they cannot put in the place of ours.
     let shared = stat.mode & OTHERS_WRITE != 0 && stat.mode & STICKY == 0;
-    if owned && !shared { Ok(()) } else { Err(Error::Exposed { path: path(), user }) }
+    if is_ours(&stat, user) && !shared {
+        Ok(())
+    } else {
+        Err(Error::Exposed { path: path(), user })
+    }
 }
 
 fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {

@@ -1,7 +1,8 @@
 //! A container's directory as it is seen by who only looks.
 
 use super::{
-    Brief, ContainerId, Error, PAST_GATE, Record, Signs, Status, c_path, read_all, record,
+    Brief, ContainerId, Error, GATE, PAST_GATE, RECORD, Record, Signs, Status, c_path, read_all,
+    record,
 };
 use crate::sys::socket::{self, AtOnce};
 use crate::sys::{Errno, fd};
@@ -9,9 +10,6 @@ use serde::Deserialize;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-
-const RECORD: &[u8] = b"record";
-const GATE: &[u8] = b"gate";
 
 /// The files of a container's directory, found from that directory or from the one of all.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +56,7 @@ impl<'a> View<'a> {
         }
         // Through a description of its own, so that closing it takes the answer back.
         let flags = fd::O_RDONLY | fd::O_DIRECTORY | fd::O_NOFOLLOW;
-        let probe = self.within(b".", |dir| fd::openat(self.base, dir, flags, 0));
+        let probe = self.within(c".", |dir| fd::openat(self.base, dir, flags, 0));
         probe.is_ok_and(|probe| fd::try_lock(probe.as_fd()) == Err(Errno::EWOULDBLOCK))
     }
 
@@ -199,12 +197,14 @@ impl<'a> View<'a> {
     /// Makes a call with the path of a file of the container's directory from the open one.
     fn within<T>(
         &self,
-        name: &[u8],
+        name: &CStr,
         call: impl FnOnce(&CStr) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         match self.base_is {
-            Base::Root => fd::with_path(&[self.id.as_str().as_bytes(), b"/", name], call),
-            Base::Own { .. } => fd::with_path(&[name], call),
+            Base::Root => {
+                fd::with_path(&[self.id.as_str().as_bytes(), b"/", name.to_bytes()], call)
+            }
+            Base::Own { .. } => call(name),
         }
     }
 }

@@ -196,12 +196,8 @@ pub const PID_FS_MAGIC: i64 = 0x5049_4446;
 /// # Errors
 /// Those of fstatfs(2).
 pub fn fs_magic(fd: BorrowedFd<'_>) -> Result<i64> {
-    // SAFETY: statfs is plain data for which all zeroes is valid.
-    let mut st: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: `st` is valid for writes during the call.
-    check(unsafe { libc::fstatfs(fd.as_raw_fd(), &raw mut st) }.into())?;
-    #[allow(clippy::unnecessary_cast)] // the type of this field differs between architectures
-    Ok(st.f_type as i64)
+    magic(|st| unsafe { libc::fstatfs(fd.as_raw_fd(), st) })
 }
 
 /// As [`fs_magic`], by a path.
@@ -209,10 +205,14 @@ pub fn fs_magic(fd: BorrowedFd<'_>) -> Result<i64> {
 /// # Errors
 /// Those of statfs(2).
 pub fn fs_magic_of(path: &CStr) -> Result<i64> {
+    // SAFETY: `path` is NUL-terminated, and `st` is valid for writes during the call.
+    magic(|st| unsafe { libc::statfs(path.as_ptr(), st) })
+}
+
+fn magic(fill_in: impl FnOnce(*mut libc::statfs) -> i32) -> Result<i64> {
     // SAFETY: statfs is plain data for which all zeroes is valid.
     let mut st: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: `path` is NUL-terminated, and `st` is valid for writes during the call.
-    check(unsafe { libc::statfs(path.as_ptr(), &raw mut st) }.into())?;
+    check(fill_in(&raw mut st).into())?;
     #[allow(clippy::unnecessary_cast)] // the type of this field differs between architectures
     Ok(st.f_type as i64)
 }
@@ -782,11 +782,17 @@ impl<const N: usize> TextBuffer<N> {
     /// # Errors
     /// `ENAMETOOLONG` for what does not fit, `EINVAL` for an embedded NUL.
     pub fn join(parts: &[&[u8]]) -> Result<Self> {
-        let mut path = Self::default();
-        for part in parts {
-            path.push(part)?;
-        }
-        Ok(path)
+        let mut text = Self::default();
+        text.extend(parts)?;
+        Ok(text)
+    }
+
+    /// Appends the parts one after another.
+    ///
+    /// # Errors
+    /// As [`TextBuffer::join`].
+    pub fn extend(&mut self, parts: &[&[u8]]) -> Result<()> {
+        parts.iter().try_for_each(|part| self.push(part))
     }
 
     /// Appends bytes.
@@ -840,9 +846,7 @@ impl<const N: usize> TextBuffer<N> {
 /// Those of [`TextBuffer::push`] and of the call.
 pub fn with_path<T>(parts: &[&[u8]], call: impl FnOnce(&CStr) -> Result<T>) -> Result<T> {
     let mut path = PathBuffer::default();
-    for part in parts {
-        path.push(part)?;
-    }
+    path.extend(parts)?;
     call(path.as_c_str())
 }
 

@@ -173,9 +173,7 @@ impl<'r> Walk<'r> {
             self.here = Self::reopen(self.root, c"/")?;
         }
         let mut rest = PathBuffer::default();
-        for part in [target, b"/", &self.rest.as_bytes()[self.at..]] {
-            rest.push(part)?;
-        }
+        rest.extend(&[target, b"/", &self.rest.as_bytes()[self.at..]])?;
         (self.rest, self.at) = (rest, 0);
         Ok(())
     }

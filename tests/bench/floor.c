@@ -1,8 +1,8 @@
 /* floor ROOTFS CGROUP PROGRAM DEVICES [STATE CONFIG]: the least that a default
  * container costs on this kernel. A cgroup, with a device filter where DEVICES is
- * `devices`, one
- * clone3 into it with six new namespaces, the default mounts, devices, masked
- * and read-only paths, pivot_root, exec, wait, and the cgroup is gone.
+ * `devices`, one clone3 into it with six new namespaces, the default mounts,
+ * devices, masked and read-only paths, pivot_root, exec, wait, and the cgroup is
+ * gone.
  *
  * It is a yardstick, not a runtime: it reads no config, keeps no state and
  * checks nothing beyond the results of its system calls.
