@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::options::{self, Globals, ListFormat, Options, Verb};
 use super::output::{self, Layout};
 use super::report::Reporter;
-use super::{Caller, Error, root, signal, table, usage};
+use super::{Caller, Error, root, signal, usage};
 use crate::deadlines::Deadlines;
 use crate::id::ContainerId;
 use crate::launch::seal;
@@ -172,12 +172,9 @@ fn list(globals: &Globals, list: &options::List, reporter: &mut Reporter) -> Res
     let context = context_at(globals, root::existing(globals.root.as_deref())?)?;
     let reports = verbs::list::list(&context, &mut warn(reporter))?;
     match (list.quiet, list.format) {
-        (true, _) => {
-            let names = reports.iter().map(|report| format!("{}\n", report.id));
-            output::text(&names.collect::<String>())
-        }
+        (true, _) => output::lines(reports.iter().map(|report| report.id.as_str())),
         (false, ListFormat::Json) => output::json(&reports, Layout::Compact),
-        (false, ListFormat::Table) => output::text(&table_of(&reports)),
+        (false, ListFormat::Table) => output::table(rows_of(&reports)),
     }
 }
 
@@ -189,25 +186,25 @@ fn gc(globals: &Globals, gc: &options::Gc, reporter: &mut Reporter) -> Result<u8
     match gc.format {
         ListFormat::Json => output::json(&remnants, Layout::Compact)?,
         ListFormat::Table => {
-            let head = ["ID", "WHY", "PROCESSES", "REMOVED", "CGROUP"].map(str::to_owned);
+            let head = ["ID", "WHY", "PROCESSES", "REMOVED", "CGROUP"].map(Cow::from);
             let rows = remnants.iter().map(|remnant| {
                 let cgroups = remnant.cgroups.iter().map(|path| path.display().to_string());
                 [
-                    remnant.id.clone(),
-                    remnant.why.name().to_owned(),
-                    remnant.pids.len().to_string(),
-                    if remnant.removed { "yes" } else { "no" }.to_owned(),
-                    cgroups.collect::<Vec<_>>().join(" "),
+                    Cow::from(&remnant.id),
+                    remnant.why.name().into(),
+                    remnant.pids.len().to_string().into(),
+                    if remnant.removed { "yes" } else { "no" }.into(),
+                    cgroups.collect::<Vec<_>>().join(" ").into(),
                 ]
             });
-            output::text(&table::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))?;
+            output::table(std::iter::once(head).chain(rows))?;
         }
     }
     let left = mode == GcMode::Remove && remnants.iter().any(|remnant| !remnant.removed);
     Ok(if left { crate::error::FAILURE } else { 0 })
 }
 
-fn table_of(reports: &[StateReport]) -> String {
+fn rows_of(reports: &[StateReport]) -> impl Iterator<Item = [Cow<'_, str>; 6]> + Clone {
     let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(Cow::from);
     let rows = reports.iter().map(|report| {
         [
@@ -219,7 +216,7 @@ fn table_of(reports: &[StateReport]) -> String {
             (&report.owner).into(),
         ]
     });
-    table::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+    std::iter::once(head).chain(rows)
 }
 
 fn update(
@@ -260,24 +257,24 @@ fn ps(globals: &Globals, ps: options::Ps) -> Result<(), Error> {
     }
     match verbs::ps::list(&context, &PsRequest { id, options: ps.options })? {
         Listing::Ps(text) => output::text(&text),
-        Listing::Own(processes) => output::text(&table_of_processes(&processes)),
+        Listing::Own(processes) => output::table(rows_of_processes(&processes)),
     }
 }
 
-fn table_of_processes(processes: &[Process]) -> String {
-    let head = ["UID", "PID", "PPID", "S", "TIME", "CMD"].map(str::to_owned);
+fn rows_of_processes(processes: &[Process]) -> impl Iterator<Item = [Cow<'_, str>; 6]> + Clone {
+    let head = ["UID", "PID", "PPID", "S", "TIME", "CMD"].map(Cow::from);
     let rows = processes.iter().map(|process| {
         let (minutes, seconds) = (process.time / 60, process.time % 60);
         [
-            process.user.clone(),
-            process.pid.to_string(),
-            process.parent.to_string(),
-            process.state.to_string(),
-            format!("{:02}:{:02}:{seconds:02}", minutes / 60, minutes % 60),
-            process.command.clone(),
+            Cow::from(&process.user),
+            process.pid.to_string().into(),
+            process.parent.to_string().into(),
+            process.state.to_string().into(),
+            format!("{:02}:{:02}:{seconds:02}", minutes / 60, minutes % 60).into(),
+            (&process.command).into(),
         ]
     });
-    table::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+    std::iter::once(head).chain(rows)
 }
 
 fn spec(spec: &options::Spec) -> Result<(), Error> {
@@ -300,6 +297,7 @@ fn explain(globals: &Globals, explain: options::Explain) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table;
     use super::*;
     use std::ffi::OsString;
 
@@ -365,8 +363,10 @@ mod tests {
     /// RES-3
     #[test]
     fn an_empty_table_is_its_head() {
+        let mut text = Vec::new();
+        table::write(rows_of(&[]), &mut text).unwrap();
         assert_eq!(
-            table_of(&[]),
+            String::from_utf8(text).unwrap(),
             "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
         );
     }

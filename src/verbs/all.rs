@@ -37,7 +37,10 @@ const CHUNK: usize = 8;
 
 /// What `look` finds of each thing, in their order. Nearly all of the time is the kernel's: it
 /// goes on as many CPUs as this process may use.
-fn of_each<I: Sync, T: Send>(things: &[I], look: impl Fn(&I) -> T + Sync) -> Vec<T> {
+fn of_each<I: Sync, T: Send>(
+    things: &[I],
+    look: impl Fn(&I) -> T + Sync,
+) -> impl Iterator<Item = T> {
     let helpers = match things.len() / WORTH_A_THREAD {
         0 => 0,
         worth => worth.min(cpus() - 1),
@@ -55,7 +58,7 @@ fn of_each<I: Sync, T: Send>(things: &[I], look: impl Fn(&I) -> T + Sync) -> Vec
     });
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_unstable_by_key(|(at, _)| *at);
-    found.into_iter().flat_map(|(_, chunk)| chunk).collect()
+    found.into_iter().flat_map(|(_, chunk)| chunk)
 }
 
 /// How many CPUs this process may use, as far as they help: all meet at the same locks of tmpfs and
@@ -82,7 +85,10 @@ mod tests {
                 looks.fetch_add(1, Ordering::Relaxed);
                 thing * 2
             });
-            assert_eq!(found, things.iter().map(|thing| thing * 2).collect::<Vec<_>>());
+            assert_eq!(
+                found.collect::<Vec<_>>(),
+                things.iter().map(|thing| thing * 2).collect::<Vec<_>>()
+            );
             assert_eq!(looks.into_inner(), len);
         }
     }
