@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 // The kernel hands over argc, argv and envp on the stack, and in no register (System V ABI,
 // AMD64 supplement, section 3.4.1). The C library's entry point finds all as it was.
 global_asm!(
+    // Beside what else begins every verb (link/hot.ld).
+    ".pushsection .text.cloison_entry, \"ax\", @progbits",
     ".globl cloison_entry",
     ".type cloison_entry, @function",
     "cloison_entry:",
@@ -29,6 +31,7 @@ global_asm!(
     "xor edx, edx",
     "jmp _start",
     ".size cloison_entry, . - cloison_entry",
+    ".popsection",
     begin = sym begin,
 );
 
