@@ -3,10 +3,10 @@
 import statistics
 
 from runtimes import LIFE, PROCESS, WAITING
-from scenarios import AT_ONCE
+from scenarios import AT_ONCE, KERNEL
 
 VERBS = ["create", "start", "delete", LIFE, "run", "exec", "state", "kill", "list", AT_ONCE]
-PROCESSES = [WAITING, PROCESS]
+PROCESSES = [WAITING, PROCESS, KERNEL]
 MEMORY = {
     "charged created": "charged when created",
     "peak created": "most charged until created",
@@ -20,12 +20,11 @@ def summary(samples):
     """{verb: statistics} of {verb: [Sample]}: times in us, memory in KiB."""
     result = {}
     for verb, taken in samples.items():
-        result[verb] = {
-            "rounds": len(taken),
-            "cpu_us": statistics.median(s.cpu for s in taken),
-            "peak_rss_kib": statistics.median(s.rss for s in taken),
-            "page_faults": statistics.median(s.faults for s in taken),
-        }
+        result[verb] = {"rounds": len(taken)}
+        for key, quantity in (("cpu_us", "cpu"), ("peak_rss_kib", "rss"), ("page_faults", "faults")):
+            values = [getattr(s, quantity) for s in taken if getattr(s, quantity) is not None]
+            if values:
+                result[verb][key] = statistics.median(values)
         walls = sorted(s.wall / 1000 for s in taken if s.wall is not None)
         if walls:
             result[verb]["wall_us"] = {
@@ -62,16 +61,21 @@ def scenario(name, results):
     quantities = [
         ("wall ms, median (least)", verbs, wall),
         ("CPU ms", everything, lambda m: (m["cpu_us"] / 1000, None)),
-        ("peak RSS KiB", everything, lambda m: (m["peak_rss_kib"], None)),
-        ("page faults", everything, lambda m: (m["page_faults"], None)),
+        ("peak RSS KiB", everything, lambda m: plain(m.get("peak_rss_kib"))),
+        ("page faults", everything, lambda m: plain(m.get("page_faults"))),
         ("system calls: its own + of what it starts", verbs,
          lambda m: m.get("syscalls") and (sum(m["syscalls"]), m["syscalls"])),
     ]
     for title, rows, pick in quantities:
         picked = {n: {v: pick(results[n][v]) for v in rows if v in results[n]} for n in names}
-        if any(value for of in picked.values() for value in of.values()):
+        rows = [v for v in rows if any(picked[n].get(v) for n in names)]
+        if rows:
             lines += table(title, names, rows, picked)
     return lines
+
+
+def plain(value):
+    return None if value is None else (value, None)
 
 
 def wall(measured):

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import bundles
-from stopwatch import BUILT, Failed, Sample
+from stopwatch import BUILT, Failed, Sample, copied
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 NAME = f"bench-{os.getpid()}"
@@ -18,6 +18,8 @@ LIFE = "create+start+delete"
 WAITING = "created init"
 # The container's process from its birth as init to its end as the program.
 PROCESS = "init and program"
+# The process ends as it is made to, and beside other lives a list may meet containers that are just going.
+UNCHECKED = {PROCESS, "list"}
 PROGRAMS = {"true": ["/bin/true"], "sleep": ["/bin/sleep", "1000"]}
 
 
@@ -28,13 +30,18 @@ class Floor:
 
     def __init__(self, work, devices):
         self.rootfs, self.cgroup = work / "rootfs", CGROUPS / f"{NAME}-floor"
+        self.path = copied(BUILT / "floor", "floor")
         self.options = ["devices" if devices else "no-devices"]
 
+    def steps(self, kind, slot=0):
+        """Of a life: what each is for, and what it asks of a stopwatch."""
+        return {"run": ["run", *self.words(slot)]} if kind == "small" else {}
+
     def life(self, stopwatch, kind, slot=0):
-        return {"run": stopwatch.run(self.words(slot))} if kind == "small" else {}
+        return {step: stopwatch.ask(*request) for step, request in self.steps(kind, slot).items()}
 
     def words(self, slot=0):
-        words = [BUILT / "floor", self.rootfs, f"{self.cgroup}-{slot}", "/bin/true", *self.options]
+        words = [self.path, self.rootfs, f"{self.cgroup}-{slot}", "/bin/true", *self.options]
         return list(map(str, words))
 
     def forget(self):
@@ -60,13 +67,13 @@ class Runtime:
     """A runtime under measurement, with a state root of its own."""
 
     def __init__(self, name, path, work, devices):
-        self.name, self.path, self.work, self.devices = name, str(pathlib.Path(path).resolve()), work, devices
+        self.name, self.path, self.work, self.devices = name, copied(path, name), work, devices
         self.root = work / "state" / name
         lines = subprocess.run([self.path, "--version"], capture_output=True, text=True, check=False).stdout.splitlines()
         if not lines:
             raise Failed(f"{path} --version says nothing: is it a runtime?")
         # Two builds of one version are two programs.
-        digest = hashlib.sha256(pathlib.Path(self.path).read_bytes()).hexdigest()
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
         self.version = f"{lines[0]} ({digest[:12]})"
 
     def id(self, slot):
@@ -80,7 +87,7 @@ class Runtime:
         return directory
 
     def words(self, verb, *rest):
-        return [self.path, "--root", str(self.root), verb, *map(str, rest)]
+        return [str(self.path), "--root", str(self.root), verb, *map(str, rest)]
 
     def create(self, kind, slot):
         pid_file = self.bundle(kind, "sleep", slot) / "pid"
@@ -89,26 +96,33 @@ class Runtime:
     def run(self, kind, slot):
         return self.words("run", "--bundle", self.bundle(kind, "true", slot), self.id(slot))
 
+    def steps(self, kind, slot=0):
+        """Of a life, one container through every verb and one by `run`: what each step is for, and what it asks of a
+        stopwatch."""
+        name, (create, pid_file) = self.id(slot), self.create(kind, slot)
+        verb = lambda *words: ["run", *self.words(*words)]
+        return {
+            "create": ["run", *create],
+            "state": verb("state", name),
+            "start": verb("start", name),
+            "exec": verb("exec", name, "/bin/true"),
+            "list": verb("list"),
+            "kill": verb("kill", name, "KILL"),
+            PROCESS: ["reap", pid_file],
+            "delete": verb("delete", name),
+            "run": ["run", *self.run(kind, slot)],
+        }
+
     def life(self, stopwatch, kind, slot=0):
-        """One container through every verb and one by `run`: a sample per verb and of its process."""
-        verb = lambda *words: stopwatch.run(self.words(*words))
-        name, samples = self.id(slot), {}
-        create, pid_file = self.create(kind, slot)
-        samples["create"] = stopwatch.run(create)
-        pid = int(pid_file.read_text())
-        samples[WAITING] = usage(pid)
-        samples["state"] = verb("state", name)
-        samples["start"] = verb("start", name)
-        samples["exec"] = verb("exec", name, "/bin/true")
-        # Beside other lives a list may meet containers that are just going.
-        samples["list"] = stopwatch.ask("run", *self.words("list"), check=False)
-        samples["kill"] = verb("kill", name, "KILL")
-        samples[PROCESS] = stopwatch.reap(pid)
-        samples["delete"] = verb("delete", name)
+        """A sample per verb and of its process."""
+        samples = {}
+        for step, request in self.steps(kind, slot).items():
+            samples[step] = stopwatch.ask(*request, check=step not in UNCHECKED)
+            if step == "create":
+                samples[WAITING] = usage(int(self.create(kind, slot)[1].read_text()))
         cycle = [samples[v] for v in CYCLE]
         samples[LIFE] = Sample(sum(s.wall for s in cycle), sum(s.cpu for s in cycle), max(s.rss for s in cycle),
                                sum(s.faults for s in cycle))
-        samples["run"] = stopwatch.run(self.run(kind, slot))
         return samples
 
     def forget(self):

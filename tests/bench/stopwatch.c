@@ -4,7 +4,8 @@
  * tabs, and answers each with a line of numbers on the second:
  *
  *   run PATH ARG...   start the program and wait for it
- *   reap PID          wait for a process that such a program left behind
+ *   reap FILE         wait for a process that such a program left behind,
+ *                     whose number is in the file
  *
  *   wait-status wall-ns user-us system-us peak-rss-kib page-faults
  *
@@ -58,6 +59,18 @@ static pid_t start(char *argv[])
     return pid;
 }
 
+static pid_t left_behind(const char *path)
+{
+    int pid = -1;
+    FILE *file = fopen(path, "re");
+    if (file) {
+        if (fscanf(file, "%d", &pid) != 1)
+            pid = -1;
+        fclose(file);
+    }
+    return pid;
+}
+
 int main(int argc, char **argv)
 {
     static char line[65536];
@@ -77,7 +90,7 @@ int main(int argc, char **argv)
         if (!words[0] || !words[1])
             return 1;
         int64_t began = now();
-        pid_t pid = strcmp(words[0], "run") == 0 ? start(words + 1) : atoi(words[1]);
+        pid_t pid = strcmp(words[0], "run") == 0 ? start(words + 1) : left_behind(words[1]);
         if (pid <= 0 || wait4(pid, &status, 0, &usage) != pid)
             status = -1;
         dprintf(answers, "%d %lld %ld %ld %ld %ld\n", status, (long long)(now() - began),

@@ -8,7 +8,7 @@ import subprocess
 HERE = pathlib.Path(__file__).resolve().parent
 BUILT = HERE.parent.parent / "target/bench"
 
-# wall in ns, cpu in us, rss in KiB, faults a count
+# wall in ns, cpu in us, rss in KiB, faults a count; none where it says nothing
 Sample = collections.namedtuple("Sample", "wall cpu rss faults")
 
 
@@ -30,22 +30,23 @@ class Stopwatch:
         os.close(requests)
         os.close(answers)
 
-    def run(self, words):
-        return self.ask("run", *words)
+    def ask(self, *request, check=True):
+        """Has it start a program (`run PATH ARG…`), or wait for one that was left behind (`reap FILE`)."""
+        self.send(request)
+        return self.receive(request, check)
 
-    def reap(self, pid):
-        """What a process that such a program left behind took until its end."""
-        return self.ask("reap", pid, check=False)
+    def send(self, request):
+        os.write(self.to, ("\t".join(map(str, request)) + "\n").encode())
 
-    def ask(self, *words, check=True):
-        os.write(self.to, ("\t".join(map(str, words)) + "\n").encode())
+    def receive(self, request, check=True):
+        """What came of a request, in the order in which they were sent."""
         answer = self.answers.readline().split()
         if not answer:
-            raise Failed(f"the stopwatch ended ({self.process.wait()}) at {words}")
+            raise Failed(f"the stopwatch ended ({self.process.wait()}) at {request}")
         status, wall, user, system, rss, faults = map(int, answer)
         if check and status != 0:
             complaint = pathlib.Path(self.errors).read_text(errors="replace").strip().splitlines()
-            raise Failed(f"{' '.join(map(str, words[1:]))}: wait status {status}: {' '.join(complaint[-2:])}")
+            raise Failed(f"{' '.join(map(str, request[1:]))}: wait status {status}: {' '.join(complaint[-2:])}")
         return Sample(wall, user + system, rss, faults)
 
     def close(self):
@@ -60,3 +61,14 @@ def compile_programs():
         source, binary = HERE / f"{program}.c", BUILT / program
         if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
             subprocess.run(["cc", "-O2", "-static", "-o", binary, source], check=True)
+
+
+def copied(program, name):
+    """A copy to measure. All programs get into the page cache in the same way, as a package manager writes them: what
+    a page fault maps, and takes, depends on it."""
+    copy = BUILT / "programs" / name
+    copy.parent.mkdir(exist_ok=True)
+    copy.unlink(missing_ok=True)
+    copy.write_bytes(pathlib.Path(program).read_bytes())
+    copy.chmod(0o755)
+    return copy
