@@ -8,7 +8,8 @@ import shutil
 import subprocess
 
 import bundles
-from stopwatch import BUILT, Failed, Sample, copied
+import proc
+from stopwatch import BUILT, Failed, Sample, copied, in_all
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 NAME = f"bench-{os.getpid()}"
@@ -115,14 +116,13 @@ class Runtime:
 
     def life(self, stopwatch, kind, slot=0):
         """A sample per verb and of its process."""
-        samples = {}
-        for step, request in self.steps(kind, slot).items():
+        samples, steps = {}, self.steps(kind, slot)
+        for step, request in steps.items():
             samples[step] = stopwatch.ask(*request, check=step not in UNCHECKED)
             if step == "create":
-                samples[WAITING] = usage(int(self.create(kind, slot)[1].read_text()))
-        cycle = [samples[v] for v in CYCLE]
-        samples[LIFE] = Sample(sum(s.wall for s in cycle), sum(s.cpu for s in cycle), max(s.rss for s in cycle),
-                               sum(s.faults for s in cycle))
+                _, pid_file = steps[PROCESS]
+                samples[WAITING] = usage(int(pid_file.read_text()))
+        samples[LIFE] = in_all([samples[v] for v in CYCLE])
         return samples
 
     def forget(self):
@@ -136,9 +136,7 @@ class Runtime:
 
 def usage(pid):
     """What a process that still lives has taken; its wall time is nobody's wait."""
-    process = pathlib.Path(f"/proc/{pid}")
-    # After the name, which may contain anything: fields 3 and on, of which 10 and 12 are wanted.
-    stat = (process / "stat").read_text().rpartition(")")[2].split()
-    peak = re.search(r"VmHWM:\s*(\d+)", (process / "status").read_text())
-    return Sample(None, int((process / "schedstat").read_text().split()[0]) // 1000, int(peak.group(1)),
-                  int(stat[7]) + int(stat[9]))
+    fields = proc.stat(pid)
+    peak = re.search(r"VmHWM:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())
+    # minflt and majflt.
+    return Sample(None, proc.on_cpu(pid) // 1000, int(peak.group(1)), int(fields[7]) + int(fields[9]))

@@ -4,14 +4,14 @@ import collections
 import contextlib
 import ctypes
 import os
-import pathlib
 import random
 import shutil
 import subprocess
 import time
 
+import proc
 from runtimes import UNCHECKED, Runtime
-from stopwatch import Failed, Sample, Stopwatch
+from stopwatch import Failed, Sample, Stopwatch, in_all
 
 libc = ctypes.CDLL(None, use_errno=True)
 NUMBERED = ("mounts", "live", "parallel")
@@ -117,23 +117,22 @@ def lives_at_once(runtime, watches):
                for watch, life in zip(watches, lives) for step, request in life]
     wall = time.monotonic_ns() - began
     each = lambda total: total // len(watches)
-    result = {AT_ONCE: Sample(each(wall), each(sum(s.cpu for s in samples)), max(s.rss for s in samples),
-                              each(sum(s.faults for s in samples)))}
+    taken = in_all(samples)
+    result = {AT_ONCE: Sample(each(wall), each(taken.cpu), taken.rss, each(taken.faults))}
     if kernel:
-        after = kernel_threads()
-        taken = sum(after[pid] - kernel.get(pid, 0) for pid in after)
-        result[KERNEL] = Sample(None, each(taken) // 1000, None, None)
+        ns = sum(after - kernel.get(pid, 0) for pid, after in kernel_threads().items())
+        result[KERNEL] = Sample(None, each(ns) // 1000, None, None)
     return result
 
 
 def kernel_threads():
     """{pid: ns on a CPU}; nothing in a pid namespace of one's own."""
     taken = {}
-    for process in pathlib.Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            # The parent's number comes second after the name, which may contain anything.
-            if process.name.isdigit() and (process / "stat").read_text().rpartition(")")[2].split()[1] == "2":
-                taken[process.name] = int((process / "schedstat").read_text().split()[0])
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            _, parent, *_ = proc.stat(pid)
+            if parent == "2":
+                taken[pid] = proc.on_cpu(pid)
     return taken
 
 

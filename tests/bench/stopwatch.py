@@ -12,6 +12,12 @@ BUILT = HERE.parent.parent / "target/bench"
 Sample = collections.namedtuple("Sample", "wall cpu rss faults")
 
 
+def in_all(samples):
+    """What several programs took together, their wall times added up."""
+    return Sample(sum(s.wall for s in samples), sum(s.cpu for s in samples), max(s.rss for s in samples),
+                  sum(s.faults for s in samples))
+
+
 class Failed(Exception):
     """A program of the run did not do what it was asked."""
 

@@ -205,7 +205,6 @@ impl Bundle {
         dir
     }
 
-    /// Where its cgroup will lie below `/sys/fs/cgroup`, as far as the configuration says it.
     /// What the runtime has written about the container.
     pub fn record(&self) -> PathBuf {
         self.sandbox.root().join(self.id()).join("record")
@@ -223,6 +222,7 @@ impl Bundle {
         }
     }
 
+    /// Where its cgroup will lie below `/sys/fs/cgroup`, as far as the configuration says it.
     pub fn cgroup(&self) -> Option<String> {
         let asked = self.config.pointer("/linux/cgroupsPath")?.as_str()?;
         self.sandbox.manager().place(asked)
